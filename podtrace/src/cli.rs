@@ -19,6 +19,7 @@ mod replay;
 mod report;
 mod rules;
 mod screen;
+mod together;
 mod topology;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};

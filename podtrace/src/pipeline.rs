@@ -107,7 +107,7 @@ impl Pipeline {
             consumers: Consumers::default(),
             taps: TapCounts::new(),
             emitted: Map::default(),
-            chosen: Chosen::default(),
+            chosen: Chosen::counted(count.is_some()),
             filters_control: false,
             hands_on: false,
             refused: Map::default(),

@@ -145,14 +145,53 @@ fn direction_is_a_part_of_the_expression() {
     assert_ne!(shown("-Q in --only-matching", ""), shown("", ""));
     // A mistake is shown in what was given.
     let mut wrong = podtrace();
-    wrong.args(["replay", "-Q", "in", "worker1.pcapng", "--", "hots 1"]);
+    wrong.args([
+        "replay",
+        "-Qin",
+        "-i",
+        "cni0",
+        "worker1.pcapng",
+        "--",
+        "hots 1",
+    ]);
     let error = String::from_utf8(wrong.output().unwrap().stderr).unwrap();
     assert!(error.contains("\n  hots 1\n"), "{error}");
+    // A packet comes in somewhere and goes out elsewhere.
+    for words in [&["-Q", "in"][..], &["-i", "any", "-Q", "in"]] {
+        let mut command = podtrace();
+        command.args([&["replay", "worker1.pcapng"], words].concat());
+        let output = command.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(
+            error.contains("--direction in takes --interface"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn five_letters_are_the_most() {
+    let mut command = podtrace();
+    command.args(["replay", "-tttttt", "worker1.pcapng"]);
+    let output = command.output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(error.contains("five letters are the most"), "{error}");
 }
 
 #[test]
 fn what_text_alone_has_is_refused_elsewhere() {
-    for flag in ["-x", "-A", "-X", "-e", "-q"] {
+    for flag in [
+        "-x",
+        "-A",
+        "-X",
+        "-e",
+        "-q",
+        "-tt",
+        "--time=utc",
+        "--quiet-hops",
+    ] {
         for format in ["json", "pcapng"] {
             let mut command = podtrace();
             command.args(["replay", "-o", format, flag, "worker1.pcapng"]);

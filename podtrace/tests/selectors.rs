@@ -332,10 +332,48 @@ fn part_without_packets_is_an_error() {
     for command in [&["replay"][..], &["stats"], &["export", "--format", "csv"]] {
         let words = [command, &["--since", "+1h", FILES[0]]].concat();
         let output = output(&words);
-        let said = [&output.stdout[..], &output.stderr].concat();
-        let said = String::from_utf8_lossy(&said);
+        let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{said}");
         let words = "the packets of the recording are of 2026-11-28 ";
         assert!(said.contains(words), "{said}");
     }
+}
+
+/// The same leaves no file.
+#[test]
+fn part_without_packets_writes_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("written");
+    let name = file.to_str().unwrap();
+    for command in [
+        &["export", "--format", "csv", "-w"][..],
+        &["export", "--format", "pcapng", "-w"],
+        &["report", "-o"],
+    ] {
+        let words = [command, &[name, "--since", "+1h", FILES[0]]].concat();
+        let output = output(&words);
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        assert!(!file.exists(), "{words:?}");
+    }
+}
+
+/// The hops of the packets behind the last that is shown are filtered, or not read.
+#[test]
+fn counts_are_those_of_the_first_packets() {
+    for expression in ["", "icmp"] {
+        let lines = replay("--first 5", expression);
+        let hops = of_type(&lines, "path").into_iter();
+        let hops: usize = hops
+            .map(|path| path["hops"].as_array().unwrap().len())
+            .sum();
+        let (_, emitted) = counts(&lines);
+        assert_eq!(numbers(&lines).len(), 5);
+        assert_eq!(hops as u64, emitted, "{expression}");
+    }
+}
+
+/// tcpdump's name for all of them.
+#[test]
+fn any_interface_is_every_interface() {
+    assert_eq!(packets("-i any"), packets(""));
 }

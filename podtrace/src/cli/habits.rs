@@ -32,7 +32,8 @@ pub struct HabitArgs {
     pub quiet: bool,
     /// --time by tcpdump's count of letters: -t none, -tt epoch, -ttt delta, -tttt date,
     /// -ttttt relative
-    #[arg(short = 't', action = ArgAction::Count, conflicts_with = "time", help_heading = HEADING)]
+    #[arg(short = 't', action = ArgAction::Count, value_parser = time_letters,
+          conflicts_with = "time", help_heading = HEADING)]
     pub time_letters: u8,
 }
 
@@ -78,11 +79,17 @@ impl HabitArgs {
     }
 }
 
+/// A number of letters, of which each means another style.
+fn time_letters(text: &str) -> Result<u8, String> {
+    let count = text.parse().ok().filter(|count| *count <= 5);
+    count.ok_or_else(|| "five letters are the most: -ttttt".into())
+}
+
 /// Lists what could be traced.
 #[derive(Clone, Copy, Debug, Default, Args)]
 pub struct ListArgs {
     /// List the interfaces that would be tapped, with whose they are and what for, and exit
-    #[arg(short = 'D', long)]
+    #[arg(short = 'D', long, conflicts_with_all = ["write", "tui", "command"])]
     pub list_interfaces: bool,
 }
 

@@ -18,7 +18,7 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::{Cli, config::with_defaults, extcap::with_command};
+use super::{Cli, Command, config::with_defaults, extcap::with_command};
 use crate::{
     sink,
     text::{
@@ -97,10 +97,23 @@ fn leave(error: &Error) -> ! {
 
 /// Reads a line; tells what is wrong with it.
 fn read(line: &[OsString]) -> Result<Cli, Error> {
-    Cli::try_parse_from(line).map_err(|error| match of_value(&error, line) {
+    let cli = Cli::try_parse_from(line).map_err(|error| match of_value(&error, line) {
         Some((error, line)) => corrected(error, &line),
         None => corrected(error, line),
-    })
+    })?;
+    let command = match &cli.command {
+        Command::Trace(args) => Some(&args.capture.command),
+        Command::Record(args) => Some(&args.capture.command),
+        _ => None,
+    };
+    let ends_open = line.last().is_some_and(|word| word == "--");
+    if ends_open && command.is_some_and(Vec::is_empty) {
+        return Err(Cli::command().error(
+            ErrorKind::WrongNumberOfValues,
+            "-- needs a command: podtrace trace -- ping -c 1 10.244.2.2",
+        ));
+    }
+    Ok(cli)
 }
 
 /// The mistake in a value below 0, which clap takes for an option, and the line that has it as a
@@ -249,6 +262,18 @@ mod tests {
         assert!(!text.contains("zstd"), "{text}");
         let text = error_text(&["replay", "-w", "x", "y"]);
         assert!(!text.contains("-- -w"), "{text}");
+    }
+
+    #[test]
+    fn dashes_need_a_command() {
+        for words in [
+            &["trace", "--"][..],
+            &["trace", "icmp", "--"],
+            &["record", "-w", "x", "--"],
+        ] {
+            let text = error_text(words);
+            assert!(text.starts_with("error: -- needs a command: "), "{text}");
+        }
     }
 
     #[test]

@@ -57,6 +57,17 @@ pub struct InputArgs {
     pub filter: FileFilterArgs,
 }
 
+impl InputArgs {
+    /// The interfaces that are asked for; none for all, which tcpdump calls `any`.
+    #[must_use]
+    pub fn chosen(&self) -> &[TapName] {
+        match self.interfaces.iter().any(TapName::is_any) {
+            true => &[],
+            false => &self.interfaces,
+        }
+    }
+}
+
 /// Options of `replay`.
 #[derive(Clone, Debug, Args)]
 pub struct ReplayArgs {

@@ -9,8 +9,16 @@ use crate::{
     pipeline::Asked,
 };
 
-/// The packets that a command line asks for. `words`: those of the expression.
-pub(super) fn asked(words: &[String], chosen: &ChosenArgs) -> anyhow::Result<Asked> {
+/// The packets that a command line asks for. `words`: those of the expression; `has_interfaces`:
+/// whether only some interfaces are looked at.
+pub(super) fn asked(
+    words: &[String],
+    chosen: &ChosenArgs,
+    has_interfaces: bool,
+) -> anyhow::Result<Asked> {
+    if let Some(words) = chosen.scope.contradiction(words, has_interfaces) {
+        bail!(words);
+    }
     Ok(Asked {
         filter: filter(words, chosen.scope)?,
         only_matching: chosen.scope.only_matching,
@@ -33,14 +41,6 @@ fn filter(words: &[String], args: ScopeArgs) -> anyhow::Result<Option<Arc<Filter
         }
     };
     if text.is_empty() {
-        let needless = [
-            (args.outer, "--outer"),
-            (args.inner, "--inner"),
-            (args.only_matching, "--only-matching"),
-        ];
-        if let Some((_, name)) = needless.into_iter().find(|(is_given, _)| *is_given) {
-            bail!("{name} says how an expression is applied, and there is none");
-        }
         return Ok(None);
     }
     let expression = Expression::compile(&text)?;

@@ -1,5 +1,10 @@
 //! `podtrace flows`.
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    path::Path,
+};
+
+use anyhow::bail;
 
 use super::{
     filter::asked,
@@ -17,6 +22,7 @@ use crate::{
     replay::{options::PlayerOptions, player::Player},
     sink::{Sink, TextSink, status::is_dumb},
     stats::flows::Order,
+    text::escape::shown,
 };
 
 /// Runs the command; returns the exit code.
@@ -24,11 +30,24 @@ pub(super) fn run(args: &FlowsArgs) -> anyhow::Result<u8> {
     if !args.read.is_empty() {
         return replay(args);
     }
+    refuse_file(&args.filter.expression)?;
     let epoch_ns = epoch_ns()?;
     let is_live = args.output == FlowsFormat::Text && io::stdout().is_terminal() && !is_dumb();
     let options = options(args, is_live, epoch_ns);
     let watch = Watch::new(|sink| Ok(table(args, options, sink)), epoch_ns);
     follow((&args.capture, &args.filter), None, watch)
+}
+
+/// Refuses a file where an expression stands.
+fn refuse_file(words: &[String]) -> anyhow::Result<()> {
+    match words {
+        [file] if file.contains(['.', '/']) && Path::new(file).exists() => bail!(
+            "{} is a file, and an expression stands there\nhint: podtrace flows -r {}",
+            shown(file),
+            shown(file)
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Shows the flows of recordings.
@@ -38,7 +57,11 @@ fn replay(args: &FlowsArgs) -> anyhow::Result<u8> {
         files: args.read.clone(),
         interfaces: args.capture.chosen().to_vec(),
         vxlan_ports: vxlan_ports(&args.capture.vxlan_port)?,
-        asked: asked(&args.filter.expression, &args.filter.chosen)?,
+        asked: asked(
+            &args.filter.expression,
+            &args.filter.chosen,
+            !args.capture.chosen().is_empty(),
+        )?,
         ..PlayerOptions::default()
     };
     let mut player = Player::new(&player_options, false, stop_on_signal()?)?;

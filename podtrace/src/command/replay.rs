@@ -17,12 +17,12 @@ use super::{
     stop::stop_on_signal,
 };
 use crate::{
-    cli::{FileFilterArgs, Format, InputArgs, ReplayArgs, WriteArgs},
+    cli::{Format, InputArgs, ReplayArgs, WriteArgs},
     output::{notices::Notices, printer::Printer},
     pipeline::consumer::Consumer as _,
     replay::{ShowLine, options::PlayerOptions, player::Player, report::Played},
     session::files::Target,
-    sink::{Sink, status},
+    sink::{self, Sink, status},
     text::escape::shown,
 };
 pub(super) use export::run as export;
@@ -75,12 +75,17 @@ pub(super) fn exit_code(args: &ReplayArgs, played: &Played) -> u8 {
     }
 }
 
-/// The exit code by whether everything was read.
+/// The exit code by whether everything was read; says why nothing was found.
 pub(super) fn code(played: &Played) -> u8 {
     match played {
         _ if played.is_interrupted => INTERRUPTED,
-        // A notice has said what there is.
-        _ if played.is_missed => ERROR,
+        Played {
+            missed: Some(words),
+            ..
+        } => {
+            sink::tell(words);
+            ERROR
+        }
         _ => FINE,
     }
 }
@@ -130,9 +135,14 @@ fn refuse_words(args: &InputArgs) -> anyhow::Result<()> {
 
 pub(super) fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
     refuse_words(args)?;
+    let interfaces = args.chosen().to_vec();
+    let asked = asked(
+        &args.filter.expression,
+        &args.filter.chosen,
+        !interfaces.is_empty(),
+    )?;
     let InputArgs {
         files,
-        interfaces,
         since,
         until,
         first,
@@ -141,7 +151,7 @@ pub(super) fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> 
         each_file,
         hop_timeout,
         vxlan_port,
-        filter: FileFilterArgs { expression, chosen },
+        ..
     } = args.clone();
     Ok(PlayerOptions {
         files,
@@ -154,6 +164,6 @@ pub(super) fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> 
         each_file,
         hop_timeout,
         vxlan_ports: vxlan_ports(&vxlan_port)?,
-        asked: asked(&expression, &chosen)?,
+        asked,
     })
 }

@@ -28,6 +28,7 @@ pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
     let quit = Arc::new(Notify::new());
     let asked = Arc::clone(&quit);
     let watch = Watch {
+        has_data: false,
         show: |_| {
             // The tracer listens too: it ends by itself.
             let stop = on_signals(|| {})?;

@@ -186,11 +186,8 @@ pub(super) fn format(
     epoch_ns: i128,
 ) -> anyhow::Result<Box<dyn Render>> {
     let habits = &view.habits;
-    let is_text = !matches!(view.output, Format::Json | Format::Pcapng);
-    if let (false, Some(flag)) = (is_text, habits.of_text()) {
-        bail!(
-            "{flag} is for text, as with -o text or -o events: -o json and -o pcapng lack nothing"
-        );
+    if let Some(words) = view.contradiction() {
+        bail!(words);
     }
     let layout = match view.output {
         Format::Json => return Ok(Box::new(Json::new(epoch_ns))),

@@ -1,19 +1,21 @@
 //! `podtrace trace`: attach, follow, print.
 mod interfaces;
 mod metrics;
+mod ready;
 mod recording;
 
 use std::{
     ffi::OsString,
-    fs::File,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _},
     net::SocketAddr,
     path::Path,
+    process::Stdio,
     sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context as _, bail};
+use ready::Ready;
 use tokio::{sync::Notify, time::sleep};
 
 use crate::{
@@ -81,6 +83,7 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     let watch = Watch {
         foot,
         metrics: args.metrics.metrics,
+        has_data: args.view.output == Format::Json,
         ..Watch::new(show, epoch_ns)
     };
     follow(chosen, Some(&files), watch)
@@ -137,6 +140,8 @@ pub(super) struct Watch<S> {
     pub(super) stays: bool,
     /// Whether it begins once all interfaces are attached to, not just those that are needed first.
     pub(super) needs_all: bool,
+    /// Whether what it prints is for a program, so that a command must not print in between.
+    pub(super) has_data: bool,
 }
 
 impl<S> Watch<S> {
@@ -150,6 +155,7 @@ impl<S> Watch<S> {
             quit: Arc::default(),
             stays: false,
             needs_all: false,
+            has_data: false,
         }
     }
 }
@@ -168,8 +174,14 @@ pub(super) fn follow(
         quit,
         stays,
         needs_all,
+        has_data,
     } = watch;
-    let asked = asked(&chosen.expression, &chosen.chosen)?;
+    let mut ready = Ready::open(capture.ready_fd)?;
+    let asked = asked(
+        &chosen.expression,
+        &chosen.chosen,
+        !capture.chosen().is_empty(),
+    )?;
     if chosen.wait && asked.selector.is_none() {
         bail!("--wait waits for the names of selectors, and there is none: --wait --pod web");
     }
@@ -183,8 +195,9 @@ pub(super) fn follow(
     let without = without(&capture.kernel)?;
     let nodes = nodes(&capture.netns, &capture.naming.node_name)?;
     let sources = sources(capture, &nodes)?;
-    let mut ready = Ready::open(capture.ready_fd)?;
-    let mut workload = workload(&capture.command)?;
+    let is_recorded_to_stdout = files.is_some_and(FileArgs::is_stdout);
+    let speaks_apart = (has_data || is_recorded_to_stdout) && !io::stdout().is_terminal();
+    let mut workload = workload(&capture.command, speaks_apart)?;
     let listener = metrics::open(metrics)?;
     privilege::begin(sources.cluster.is_some())?;
     let selector = asked.selector.as_deref();
@@ -224,7 +237,7 @@ pub(super) fn follow(
         has_closer,
         ..TraceOptions::new(attach_method(capture.kernel.attach)?, without, epoch_ns)
     };
-    let sink = if files.is_some_and(FileArgs::is_stdout) {
+    let sink = if is_recorded_to_stdout {
         Sink::stderr()?
     } else {
         Sink::stdout()?
@@ -288,43 +301,17 @@ pub(super) fn follow(
     })
 }
 
-/// The command to run, if there is one.
-fn workload(command: &[OsString]) -> anyhow::Result<Option<Workload>> {
+/// The command to run, if there is one. `apart`: what it prints goes to standard error.
+fn workload(command: &[OsString], apart: bool) -> anyhow::Result<Option<Workload>> {
     let Some((program, arguments)) = command.split_first() else {
         return Ok(None);
     };
-    let prepared = Workload::prepare(program.clone(), arguments);
+    let stdout = match apart {
+        true => Stdio::from(io::stderr()),
+        false => Stdio::inherit(),
+    };
+    let prepared = Workload::prepare(program.clone(), arguments, stdout);
     Ok(Some(prepared.context("failed to start a thread")?))
-}
-
-/// Where to say that packets are traced.
-struct Ready(File);
-
-impl Ready {
-    /// Opens a descriptor that podtrace was started with.
-    fn open(fd: Option<u32>) -> anyhow::Result<Option<Self>> {
-        let Some(fd) = fd else {
-            return Ok(None);
-        };
-        let file = File::options()
-            .append(true)
-            .open(format!("/proc/self/fd/{fd}"));
-        match file {
-            Ok(file) => Ok(Some(Self(file))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
-                "--ready-fd {fd}: podtrace was started without such a file descriptor\n\
-                 hint: the shell opens one: podtrace trace --ready-fd {fd} {fd}>ready"
-            ),
-            Err(error) => Err(error).context(format!("--ready-fd {fd}: cannot be written to")),
-        }
-    }
-
-    fn tell(&mut self) {
-        if let Err(error) = self.0.write_all(b"ready\n") {
-            let reason = without_numbers(&error.to_string());
-            sink::tell(&format!("--ready-fd: nobody could be told: {reason}"));
-        }
-    }
 }
 
 fn sources(args: &CaptureArgs, nodes: &[Node]) -> anyhow::Result<SourceOptions> {

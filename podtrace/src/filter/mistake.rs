@@ -10,6 +10,7 @@ use std::{
 };
 
 use thiserror::Error;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     ETHERNET,
@@ -34,7 +35,7 @@ const CONTINUATIONS: [(&[&str], &str); 6] = [
         &[" port 80", " host 10.0.0.1", " proto 6"],
         "a word such as port, host, net or proto",
     ),
-    (&[" 80", " 1", " 1]"], "a number"),
+    (&[" 80", " 1", " 1]", " 0] = 0"], "a number"),
     (&[" = 1"], "a comparison such as = 1 or & 1 != 0"),
 ];
 
@@ -80,7 +81,7 @@ impl fmt::Display for Mistake {
         if let Some(Range { start, end }) = self.place.clone() {
             let width = |range: Range<usize>| {
                 let part = self.text.get(range).unwrap_or_default();
-                escape(part).chars().count()
+                escape(part).width()
             };
             let carets = "^".repeat(width(start..end).max(1));
             write!(f, "\n  {}{carets}", " ".repeat(width(0..start)))?;

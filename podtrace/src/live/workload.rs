@@ -3,7 +3,7 @@ use std::{
     ffi::OsString,
     io,
     os::unix::process::ExitStatusExt as _,
-    process::{Command, ExitStatus},
+    process::{Command, ExitStatus, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
@@ -26,13 +26,17 @@ pub(crate) struct Workload {
 }
 
 impl Workload {
-    /// Prepares to run a program with its arguments. Call it before privileges are given up.
+    /// Prepares to run a program with its arguments, which prints to `stdout`. Call it before privileges are given up.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub(crate) fn prepare(program: OsString, arguments: &[OsString]) -> io::Result<Self> {
+    pub(crate) fn prepare(
+        program: OsString,
+        arguments: &[OsString],
+        stdout: Stdio,
+    ) -> io::Result<Self> {
         let mut command = Command::new(program);
-        command.args(arguments);
+        command.args(arguments).stdout(stdout);
         let (start, started) = mpsc::channel();
         let (sender, ended) = oneshot::channel();
         thread::Builder::new()
@@ -95,7 +99,7 @@ mod tests {
     async fn code_of(command: &[&str]) -> u8 {
         let (program, arguments) = command.split_first().unwrap();
         let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
-        let mut workload = Workload::prepare(program.into(), &arguments).unwrap();
+        let mut workload = Workload::prepare(program.into(), &arguments, Stdio::inherit()).unwrap();
         exit_code(&workload.run().await)
     }
 
@@ -108,11 +112,20 @@ mod tests {
         assert_eq!(code_of(&["/"]).await, NOT_RUNNABLE);
     }
 
+    #[tokio::test]
+    async fn command_prints_where_it_is_told_to() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let stdout = Stdio::from(file.reopen().unwrap());
+        let mut workload = Workload::prepare("echo".into(), &["x".into()], stdout).unwrap();
+        workload.run().await.unwrap();
+        assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "x\n");
+    }
+
     #[test]
     fn nothing_runs_that_is_not_started() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
-        drop(Workload::prepare("touch".into(), &[file.clone().into()]).unwrap());
+        drop(Workload::prepare("touch".into(), &[file.clone().into()], Stdio::inherit()).unwrap());
         assert!(!file.exists());
     }
 }

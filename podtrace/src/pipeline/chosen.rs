@@ -20,6 +20,10 @@ pub(super) struct Chosen {
     /// How an expression is applied, if there is one.
     pub(super) expression: Option<Scope>,
     pub(super) selector: Option<Arc<Selector>>,
+    /// Whether only so many packets are shown: which, is known when their paths are.
+    is_counted: bool,
+    /// Whether nothing more is shown.
+    is_over: bool,
     undecided: Undecided,
     selected: Selected,
 }
@@ -43,17 +47,27 @@ pub(super) enum Fate {
 }
 
 impl Chosen {
+    /// `is_counted`: whether only so many packets are shown.
+    pub(super) fn counted(is_counted: bool) -> Self {
+        Self {
+            is_counted,
+            ..Self::default()
+        }
+    }
+
     /// What becomes of an event; keeps it if that is not known yet. `further`: the packets that
     /// it belongs to beside the first.
     #[inline]
     pub(super) fn take(&mut self, event: &Event, packet: u64, further: &[u64]) -> Fate {
-        match (self.expression, &self.selector) {
-            (None, None) => return Fate::Shown,
-            (Some(Scope::Hops), _) if !event.matches => return Fate::Filtered,
-            (Some(Scope::Hops), None) => return Fate::Shown,
+        let is_decided_late = self.is_counted || self.selector.is_some();
+        match self.expression {
+            _ if self.is_over => return Fate::Filtered,
+            None if !is_decided_late => return Fate::Shown,
+            Some(Scope::Hops) if !event.matches => return Fate::Filtered,
+            Some(Scope::Hops) if !is_decided_late => return Fate::Shown,
             _ => {}
         }
-        let is_shown = self.selector.is_none() && event.matches;
+        let is_shown = !is_decided_late && event.matches;
         self.undecided.push(event, packet, further, is_shown);
         Fate::Waits
     }
@@ -64,7 +78,8 @@ impl Chosen {
             return;
         };
         let matches = path.matches();
-        if !matches || self.selector.is_none() && scope == Scope::Packets {
+        let is_decided_late = self.is_counted || self.selector.is_some();
+        if !matches || !is_decided_late && scope == Scope::Packets {
             self.undecided.decide(path.id, matches);
         }
     }
@@ -74,6 +89,9 @@ impl Chosen {
     pub(super) fn judge(&mut self, path: &Path, world: &World) -> bool {
         let matches = self.expression.is_none() || path.matches();
         let Some(selector) = &self.selector else {
+            if self.is_counted {
+                self.undecided.decide(path.id, matches);
+            }
             return matches;
         };
         let is_chosen = matches && (self.corrects_shown(path) || selector.matches(path, world));
@@ -93,6 +111,12 @@ impl Chosen {
             let mut hops = path.hops.iter().take(before.hops);
             hops.any(|hop| hop.matches)
         })
+    }
+
+    /// Shows nothing more: refuses what is not decided yet.
+    pub(super) fn end_all(&mut self) {
+        self.is_over = true;
+        self.undecided.refuse_all();
     }
 
     /// Keeps the events that wait, and not only their counts.

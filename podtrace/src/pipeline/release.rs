@@ -71,7 +71,7 @@ impl Pipeline {
     }
 
     pub(super) fn show_event(&mut self, event: &Event, packet: u64) {
-        if packet >= self.show_from && !self.has_shown_all() {
+        if packet >= self.show_from {
             self.consumers
                 .event(Events::Shown, event, packet, &self.world);
         }
@@ -83,16 +83,17 @@ impl Pipeline {
             return;
         }
         self.builder.amend(&mut path, &self.world);
-        if self.shows_part() {
+        if self.has_shown_all() {
+            return;
+        }
+        if self.shows_part() || self.count.is_some() {
             let is_chosen =
                 !self.is_filtered(&path.packet) && self.chosen.judge(&path, &self.world);
             self.hand_on_decided(self.now_ns);
+            // What was handed on may have let another path pass.
             if !self.has_shown_all() {
                 self.show_chosen(path, is_chosen);
             }
-            return;
-        }
-        if self.has_shown_all() {
             return;
         }
         let corrects = path.late_of.filter(|before| before.id >= self.show_from);
@@ -115,5 +116,9 @@ impl Pipeline {
             path.late_of = before;
         }
         self.builder.keep(path);
+        if self.has_shown_all() {
+            self.chosen.end_all();
+            self.hand_on_decided(self.now_ns);
+        }
     }
 }

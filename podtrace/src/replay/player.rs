@@ -297,7 +297,7 @@ impl Player<'_> {
             pipeline.notice("interrupted: what follows in the files was not read");
         } else if is_cut {
             pipeline.notice("failed: what follows in the files was not read");
-        } else if let Some(words) = &missed {
+        } else if let Some(words) = missed.as_ref().filter(|_| self.follow) {
             pipeline.notice(words);
         }
         if let Some(filter) = &self.args.asked.filter {
@@ -318,7 +318,7 @@ impl Player<'_> {
         Ok(Played {
             missing,
             is_interrupted,
-            is_missed: missed.is_some() && !self.follow,
+            missed: missed.filter(|_| !self.follow),
             ..reported
         })
     }

@@ -25,8 +25,8 @@ pub(crate) struct Played {
     pub(crate) broken_off: usize,
     /// Whether it ended before everything was read, without that being requested.
     pub(crate) is_interrupted: bool,
-    /// Whether nothing was in the part of the files that was asked for, though there were packets.
-    pub(crate) is_missed: bool,
+    /// Why nothing was in the part of the files that was asked for, though there were packets.
+    pub(crate) missed: Option<String>,
 }
 
 impl Played {

@@ -61,7 +61,7 @@ pub(super) fn press(key: KeyEvent, state: &mut State, store: &Store, flows: usiz
         Mode::Browse => browse(key, state, store, flows),
         Mode::Help | Mode::Notices => {
             let only_closes = match key.code {
-                KeyCode::Esc | KeyCode::Enter | KeyCode::Char(' ') => true,
+                KeyCode::Esc | KeyCode::Enter | KeyCode::Char(' ' | 'q') => true,
                 KeyCode::Char('?' | 'h') => matches!(state.mode, Mode::Help),
                 KeyCode::Char('n') => matches!(state.mode, Mode::Notices),
                 _ => false,

@@ -1,7 +1,9 @@
 //! Puts defaults into a command line.
 use std::ffi::OsString;
 
-use clap::{ArgMatches, Command, CommandFactory as _, error::ErrorKind, parser::ValueSource};
+use clap::{
+    ArgMatches, Command, CommandFactory as _, Parser as _, error::ErrorKind, parser::ValueSource,
+};
 
 use super::{Setting, file::read_all, option, settings};
 use crate::cli::Cli;
@@ -44,9 +46,10 @@ fn insert(line: Vec<OsString>, given: &ArgMatches, settings: Vec<Setting>) -> Ve
             .chain(tail.iter().cloned())
             .collect()
     };
-    let mistake = |settings: &[&Setting]| {
-        let read = Cli::command().try_get_matches_from(with(settings));
-        read.err().map(|error| error.kind())
+    let mistake = |settings: &[&Setting]| match Cli::try_parse_from(with(settings)) {
+        Ok(cli) if cli.goes_together() => None,
+        Ok(_) => Some(ErrorKind::ArgumentConflict),
+        Err(error) => Some(error.kind()),
     };
     let mut rest = effective(&settings, command);
     rest.retain(|setting| !is_given(command, &setting.key, given));
@@ -157,11 +160,40 @@ mod tests {
         // Nothing is written, so nothing rotates.
         assert_eq!(line(file, "trace icmp"), "trace --outer icmp");
         assert_eq!(line(file, "trace --inner icmp"), "trace --inner icmp");
-        assert_eq!(
-            line(file, "trace -w y"),
-            "trace --rotate-size=1MB --outer -w y"
-        );
+        assert_eq!(line(file, "trace -w y"), "trace --rotate-size=1MB -w y");
         assert_eq!(line(file, "replay -c 5 x"), "replay -c 5 x");
+        // Some contradict others by their values.
+        let file = "[replay]\nhex = true\nouter = true\nonly-matching = true\n
+                    [stats]\ndirection = \"in\"\n
+                    [export]\ndirection = \"in\"\ninterface = \"cni0\"\n
+                    [record]\nkeep-size = \"1GB\"\n";
+        for (given, made) in [
+            ("replay -o json x", "replay -o json x"),
+            ("replay x", "replay --hex x"),
+            (
+                "replay x -- icmp",
+                "replay --hex --outer --only-matching x -- icmp",
+            ),
+            (
+                "replay -o pcapng x -- icmp",
+                "replay --outer -o pcapng x -- icmp",
+            ),
+            ("stats x", "stats x"),
+            ("stats -i eth0 x", "stats --direction=in -i eth0 x"),
+            (
+                "export --format csv x",
+                "export --interface=cni0 --direction=in --format csv x",
+            ),
+            ("record -w x", "record -w x"),
+            ("record -w x -C 1", "record --keep-size=1GB -w x -C 1"),
+        ] {
+            assert_eq!(line(file, given), made);
+        }
+        let file = "[replay]\noutput = \"json\"\n[trace]\noutput = \"pcapng\"\ntime = \"utc\"\n";
+        assert_eq!(line(file, "replay -x x"), "replay -x x");
+        assert_eq!(line(file, "replay x"), "replay --output=json x");
+        assert_eq!(line(file, "trace -w x"), "trace --time=utc -w x");
+        let file = "[replay]\nlast = \"10s\"\n";
         assert_eq!(line(file, "replay --first 5 x"), "replay --first 5 x");
         // What is wrong by itself stays so.
         assert_eq!(line(file, "replay"), "replay --last=10s");

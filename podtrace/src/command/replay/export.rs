@@ -6,7 +6,7 @@ use anyhow::bail;
 use super::{
     code, leaves_terminal, player_options, progress_alone,
     rewrite::Rewrite,
-    target::{refuse_directory, refuse_inputs, target, writer},
+    target::{refuse_directory, refuse_inputs, remove_empty, target, writer},
 };
 use crate::{
     cli::{ExportArgs, ExportFormat, typed},
@@ -79,7 +79,9 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     {
         eprintln!("podtrace: {} is partial", shown(path));
     }
-    Ok(code(&played?))
+    let played = played?;
+    remove_empty(file, &played)?;
+    Ok(code(&played))
 }
 
 fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn Consumer>>> {

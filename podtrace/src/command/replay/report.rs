@@ -1,7 +1,7 @@
 //! `podtrace report`.
 use super::{
     code, leaves_terminal, player_options, progress_alone,
-    target::{refuse_directory, refuse_inputs, target, writer},
+    target::{refuse_directory, refuse_inputs, remove_empty, target, writer},
 };
 use crate::{
     cli::{ReportArgs, typed},
@@ -29,7 +29,9 @@ pub(in crate::command) fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     if played.is_err() && has_started && file.is_some() {
         eprintln!("podtrace: {} is partial", shown(&args.write));
     }
-    Ok(code(&played?))
+    let played = played?;
+    remove_empty(file, &played)?;
+    Ok(code(&played))
 }
 
 /// Refuses a terminal, a directory, and what is read.

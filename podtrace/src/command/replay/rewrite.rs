@@ -84,7 +84,7 @@ impl Rewrite<'_> {
             .iter()
             .filter_map(|name| name.rsplit('/').next());
         let vantage = vantage.map(str::to_owned);
-        let given = names_of(&args.interfaces).into_iter();
+        let given = names_of(args.chosen()).into_iter();
         let given: Vec<_> = given.chain(vantage).collect();
         if !given.is_empty() {
             return given;

@@ -1,13 +1,16 @@
 //! The file that a command makes of recordings.
 use std::{
+    fs,
     io::{BufWriter, Write},
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::Path,
 };
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 
-use crate::{cli::InputArgs, session::files, sink::Named, text::escape::shown};
+use crate::{
+    cli::InputArgs, replay::report::Played, session::files, sink::Named, text::escape::shown,
+};
 
 /// The file to write; none for standard output.
 pub(super) fn target(write: Option<&Path>) -> Option<&Path> {
@@ -23,6 +26,15 @@ pub(super) fn writer(target: Option<&Path>, force: bool) -> anyhow::Result<Box<d
         }
         None => Box::new(BufWriter::new(Named::stdout())),
     })
+}
+
+/// Removes a file that was begun, where nothing was found for it.
+pub(super) fn remove_empty(target: Option<&Path>, played: &Played) -> anyhow::Result<()> {
+    match target {
+        Some(path) if played.missed.is_some() && path.is_file() => fs::remove_file(path)
+            .with_context(|| format!("failed to remove {}, which has no packets", shown(path))),
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a directory. `option`: the option that it was given by; `name`: that of a file which

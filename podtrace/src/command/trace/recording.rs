@@ -33,8 +33,8 @@ pub(super) fn open(
     if args.is_stdout() {
         refuse_terminal("podtrace record -w FILE")?;
     }
-    if args.keep_size.is_some() && args.rotate_bytes().is_none() {
-        bail!("--keep-size takes --rotate-size: a file that does not end is never deleted");
+    if let Some(words) = args.contradiction() {
+        bail!(words);
     }
     let names: Vec<_> = nodes.iter().map(|node| node.name.to_string()).collect();
     let keep = Keep {

@@ -19,6 +19,7 @@ fn mistakes_are_marked() {
         ("port 80 81", Some("81"), "and, or"),
         ("tcp[tcpflags] & tcp-foo != 0", Some("tcp-foo"), "a number"),
         ("ip[0", Some(""), "]"),
+        ("tcp[", Some(""), "a number"),
         ("ip[0] & = 3", Some("="), "a number"),
         ("tcp[13]", Some(""), "a comparison"),
         ("icmp and @", Some("@"), "a term"),
@@ -52,6 +53,13 @@ fn mistakes_are_marked() {
 fn mistake_is_shown_with_a_caret() {
     let mistake = Expression::compile("icmp and hots 10.0.0.1").unwrap_err();
     insta::assert_snapshot!(mistake.to_string());
+}
+
+#[test]
+fn caret_stands_below_wide_characters() {
+    let mistake = Expression::compile("icmp and \u{4e2d}\u{6587}").unwrap_err();
+    let shown = mistake.to_string();
+    assert_eq!(shown.matches('^').count(), 4, "{shown}");
 }
 
 #[test]

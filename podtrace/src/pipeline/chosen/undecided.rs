@@ -165,6 +165,16 @@ impl Undecided {
         }
     }
 
+    /// Decides that no more packets are shown.
+    pub(super) fn refuse_all(&mut self) {
+        for known in self.packets.values_mut() {
+            if known.verdict.is_none() {
+                known.verdict = Some(false);
+                self.free_bytes += known.bytes;
+            }
+        }
+    }
+
     /// The next event that need not wait any longer. `now_ns`: the newest time known.
     pub(super) fn next(&mut self, now_ns: u64) -> Option<Decided> {
         let front = self.events.front()?;

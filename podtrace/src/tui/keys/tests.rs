@@ -124,6 +124,8 @@ fn keys_close_the_help_or_do_what_they_do_elsewhere() {
     for (keys, paused) in [
         ("? ", false),
         ("?h", false),
+        ("?q", false),
+        ("nq", false),
         ("nn", false),
         ("?p", true),
         ("np", false),
@@ -155,7 +157,7 @@ fn other_keys_switch_and_leave() {
     assert_eq!((state.list, state.flow), (List::Flows, 2));
     press_all(&typed("f?"), &mut state, &store);
     assert!(matches!(state.mode, Mode::Help));
-    let asks = press_all(&typed("xnq"), &mut state, &store);
+    let asks = press_all(&typed("xnqq"), &mut state, &store);
     assert_eq!(asks, [Ask::Quit]);
     let with_control = |c| KeyEvent::new(KeyCode::Char(c), KeyModifiers::CONTROL);
     for mode in [Mode::Browse, Mode::Help, Mode::Filter(Input::default())] {
