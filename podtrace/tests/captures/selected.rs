@@ -29,7 +29,7 @@ fn unknown_interface_is_an_error_and_leaves_no_file() {
     let output = RunOutput::of(command.stdin(Stdio::from(input)).output().unwrap());
     assert!(
         output
-            .stdout
+            .stderr
             .contains("no packet was seen at nosuch: there is capture"),
         "{output:?}"
     );

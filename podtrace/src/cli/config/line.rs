@@ -182,7 +182,7 @@ mod tests {
             ("stats -i eth0 x", "stats --direction=in -i eth0 x"),
             (
                 "export --format csv x",
-                "export --interface=cni0 --direction=in --format csv x",
+                "export --direction=in --interface=cni0 --format csv x",
             ),
             ("record -w x", "record -w x"),
             ("record -w x -C 1", "record --keep-size=1GB -w x -C 1"),
