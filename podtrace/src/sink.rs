@@ -375,6 +375,17 @@ pub(crate) fn tell(text: &str) {
     let _ = writeln!(io::stderr(), "{begin}podtrace: {text}");
 }
 
+/// Whether standard output is a pipe that nobody reads any more.
+pub(crate) fn has_no_reader() -> bool {
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(stdout.as_fd(), PollFlags::empty())];
+    let polled = poll(&mut fds, PollTimeout::ZERO);
+    polled.is_ok_and(|ready| ready > 0)
+        && fds[0]
+            .revents()
+            .is_some_and(|events| events.contains(PollFlags::POLLERR))
+}
+
 /// Prints a message on standard error, if that does not block.
 pub(crate) fn print_at_once(text: &str) {
     if screen::keep(text) {

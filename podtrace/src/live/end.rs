@@ -11,7 +11,7 @@ use crate::{
     pipeline::Pipeline,
     session::progress::SharedProgress,
     signals::Signals,
-    sink::{Sink, print_at_once},
+    sink::{Sink, has_no_reader, print_at_once},
     text::count::counted,
     update::Update,
 };
@@ -208,7 +208,8 @@ async fn wait_for_reader(
         }
     }
     let left = sink.waiting();
-    if left > 0 {
+    // Who leaves has read what he wanted.
+    if left > 0 && !has_no_reader() {
         let bytes = counted(left as u64, "byte");
         print_at_once(&format!("nobody read the last {bytes} of the output"));
     }

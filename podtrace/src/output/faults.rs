@@ -5,6 +5,7 @@ use crate::{
     model::loss::Loss,
     output::render::Render,
     path::summary::{NotShown, Summary},
+    sink::has_no_reader,
     world::World,
 };
 
@@ -18,7 +19,12 @@ impl Render for Faults {
 
     fn summary(&mut self, out: &mut String, summary: &Summary, _: &NotShown, _: &World) {
         let total = summary.total();
-        let missing = total.lost().saturating_add(summary.not_recorded);
+        // What came after the reader had left is no loss.
+        let not_recorded = match has_no_reader() {
+            true => 0,
+            false => summary.not_recorded,
+        };
+        let missing = total.lost().saturating_add(not_recorded);
         if missing > 0 {
             // Writing to a String cannot fail.
             let _ = writeln!(
