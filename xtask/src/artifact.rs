@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::cmd::{Workspace, run, show};
+use crate::cmd::{Workspace, output, run};
 
 /// Makes cargo print its messages as JSON on stdout, its diagnostics readable on stderr.
 const JSON: &str = "--message-format=json-render-diagnostics";
@@ -171,15 +171,7 @@ fn executables(mut cargo: Command, args: &[&str]) -> Result<Vec<PathBuf>> {
 
 /// Runs a cargo command that prints [`JSON`].
 fn executables_of(mut command: Command) -> Result<Vec<PathBuf>> {
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("cannot run {}", show(&command)))?;
-    if !output.status.success() {
-        bail!("{} failed: {}", show(&command), output.status);
-    }
-    let messages = String::from_utf8(output.stdout)
-        .with_context(|| format!("{} did not print UTF-8", show(&command)))?;
+    let messages = output(command.stderr(Stdio::inherit()))?;
     let paths: Vec<_> = messages.lines().filter_map(executable).collect();
     // A wrong path would show up much later, as an unrelated error.
     if let Some(missing) = paths.iter().find(|path| !path.is_file()) {

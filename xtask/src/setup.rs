@@ -249,7 +249,8 @@ pub(crate) fn linter(workspace: &Workspace) -> Result<PathBuf> {
     Ok(driver)
 }
 
-fn sysroot(workspace: &Workspace) -> Result<PathBuf> {
+/// Where the toolchain is.
+pub(crate) fn sysroot(workspace: &Workspace) -> Result<PathBuf> {
     let mut rustc = Command::new(env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
     rustc
         .current_dir(workspace.root())

@@ -7,6 +7,8 @@ use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
+use super::content::Content;
+
 /// A tar of root's files, all of one time.
 pub(super) struct Tar {
     builder: Builder<Vec<u8>>,
@@ -29,6 +31,17 @@ impl Tar {
     /// Adds a file.
     pub(super) fn file(&mut self, path: &str, mode: u32, content: &[u8]) -> Result<()> {
         self.entry(path, EntryType::Regular, mode, content)
+    }
+
+    /// Adds the folders and files of a content, below a root that ends in a slash, if there is one.
+    pub(super) fn content(&mut self, root: &str, content: &Content) -> Result<()> {
+        for folder in content.folders() {
+            self.folder(&format!("{root}{folder}/"))?;
+        }
+        for file in &content.0 {
+            self.file(&format!("{root}{}", file.path), file.mode, &file.bytes)?;
+        }
+        Ok(())
     }
 
     fn entry(&mut self, path: &str, kind: EntryType, mode: u32, content: &[u8]) -> Result<()> {

@@ -24,6 +24,8 @@ pub(super) struct Machine {
     pub(super) debian: &'static str,
     /// Its number in an ELF header.
     elf: u16,
+    /// Its number in the lead of an RPM.
+    pub(super) rpm: u16,
 }
 
 const MACHINES: [Machine; 2] = [
@@ -31,11 +33,13 @@ const MACHINES: [Machine; 2] = [
         rust: "x86_64",
         debian: "amd64",
         elf: 62,
+        rpm: 1,
     },
     Machine {
         rust: "aarch64",
         debian: "arm64",
         elf: 183,
+        rpm: 19,
     },
 ];
 
@@ -45,6 +49,13 @@ pub(super) fn machine(program: &[u8]) -> Option<&'static Machine> {
     let number = u16::from_le_bytes(number.try_into().ok()?);
     MACHINES.iter().find(|machine| machine.elf == number)
 }
+
+/// What the packages say of podtrace.
+pub(super) const ABOUT: [&str; 3] = [
+    "podtrace follows packets through a node, hop by hop, by eBPF programs that",
+    "only watch, and names pods and containers. podtrace-recorder.service is a",
+    "flight recorder of a node's packets, off by default.",
+];
 
 /// A file that is installed.
 #[derive(Clone)]

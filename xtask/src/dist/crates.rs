@@ -1,6 +1,6 @@
 //! The crates in the program, by what cargo says of them.
 
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{collections::BTreeSet, path::PathBuf, process::Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
@@ -27,14 +27,16 @@ pub(super) fn linked(
     let mut tree = workspace.cargo()?;
     tree.args(["tree", "--locked", "-p", "podtrace", "--target", &target])
         .args(["-e", "normal,no-proc-macro", "--prefix", "none"])
-        .args(["--no-dedupe", "-f", "{p}"]);
+        .args(["--no-dedupe", "-f", "{p}"])
+        .stderr(Stdio::inherit());
     let tree = output(&mut tree)?;
     let linked: BTreeSet<_> = tree.lines().filter_map(name_and_version).collect();
 
     let mut metadata = workspace.cargo()?;
     metadata
         .args(["metadata", "--locked", "--format-version", "1"])
-        .args(["--filter-platform", &target]);
+        .args(["--filter-platform", &target])
+        .stderr(Stdio::inherit());
     let metadata: Value = serde_json::from_str(&output(&mut metadata)?)?;
     let packages = metadata["packages"]
         .as_array()

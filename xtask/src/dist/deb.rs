@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{
     archive::{Tar, gzip},
-    content::{Content, File, Kind, Release},
+    content::{ABOUT, Content, File, Kind, Release},
 };
 
 /// Where zsh looks for what packages bring, and where that of Debian does.
@@ -64,12 +64,7 @@ fn control(release: &Release, content: &Content) -> Result<Vec<u8>> {
 fn data(release: &Release, content: &Content) -> Result<Vec<u8>> {
     let mut tar = Tar::new(release.time);
     tar.folder("./")?;
-    for folder in content.folders() {
-        tar.folder(&format!("./{folder}/"))?;
-    }
-    for file in &content.0 {
-        tar.file(&format!("./{}", file.path), file.mode, &file.bytes)?;
-    }
+    tar.content("./", content)?;
     tar.finish()
 }
 
@@ -92,13 +87,11 @@ Installed-Size: {}
 Section: net
 Priority: optional
 Description: packet capture and tracing for Kubernetes worker nodes
- podtrace follows packets through a node, hop by hop, by eBPF programs that
- only watch, and names pods and containers. podtrace-recorder.service is a
- flight recorder of a node's packets, off by default.
-",
+{}",
         release.version,
         release.machine.debian,
-        sizes.sum::<usize>()
+        sizes.sum::<usize>(),
+        ABOUT.map(|line| format!(" {line}\n")).concat()
     )
 }
 

@@ -107,6 +107,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn licence_is_that_of_the_manifest() {
+        let manifest = include_str!("../../../podtrace/Cargo.toml");
+        assert!(manifest.contains(&format!("license = \"{LICENCE}\"")));
+    }
+
+    #[test]
     fn mit_is_taken_where_there_is_a_choice() {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in [

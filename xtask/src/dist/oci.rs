@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     archive::{Tar, gzip, sha256},
-    content::{Content, DOCUMENTS, Kind, Release},
+    content::{Content, DOCUMENTS, File, Kind, Release},
     texts::timestamp,
 };
 
@@ -38,16 +38,11 @@ pub(super) fn image(release: &Release, content: &Content) -> Result<Vec<u8>> {
         "layers": [blob("layer.v1.tar+gzip", &compressed)],
     }));
     let mut reference = blob("manifest.v1+json", &manifest);
-    if let Some(fields) = reference.as_object_mut() {
-        fields.insert(
-            "annotations".to_owned(),
-            json!({
-                "org.opencontainers.image.ref.name": release.version,
-                // Where containerd looks when it imports the image.
-                "io.containerd.image.name": format!("localhost/podtrace:{}", release.version),
-            }),
-        );
-    }
+    reference["annotations"] = json!({
+        "org.opencontainers.image.ref.name": release.version,
+        // Where containerd looks when it imports the image.
+        "io.containerd.image.name": format!("localhost/podtrace:{}", release.version),
+    });
     let index = text(&json!({
         "schemaVersion": 2,
         "mediaType": kind("index.v1+json"),
@@ -67,22 +62,10 @@ pub(super) fn image(release: &Release, content: &Content) -> Result<Vec<u8>> {
 
 /// The program, and what has to be with it wherever it goes.
 fn layer(release: &Release, content: &Content) -> Result<Vec<u8>> {
+    let is_in = |file: &&File| file.kind == Kind::Program || file.path.starts_with(DOCUMENTS);
+    let files = content.0.iter().filter(is_in).cloned();
     let mut tar = Tar::new(release.time);
-    let is_in = |path: &str, kind: Kind| kind == Kind::Program || path.starts_with(DOCUMENTS);
-    let files: Vec<_> = content
-        .0
-        .iter()
-        .filter(|file| is_in(&file.path, file.kind))
-        .collect();
-    for folder in content.folders() {
-        let inside = format!("{folder}/");
-        if files.iter().any(|file| file.path.starts_with(&inside)) {
-            tar.folder(&inside)?;
-        }
-    }
-    for file in files {
-        tar.file(&file.path, file.mode, &file.bytes)?;
-    }
+    tar.content("", &Content(files.collect()))?;
     tar.finish()
 }
 

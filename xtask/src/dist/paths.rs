@@ -6,12 +6,11 @@ use std::{
     ffi::OsString,
     os::unix::ffi::OsStrExt as _,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use anyhow::{Context as _, Result};
 
-use crate::cmd::{Workspace, show};
+use crate::{cmd::Workspace, setup::sysroot};
 
 /// Directories of this machine that the compiler reads source from, and their replacements. A
 /// directory inside another comes after it: the last match applies.
@@ -19,19 +18,11 @@ pub(super) struct MachinePaths([(PathBuf, &'static str); 3]);
 
 impl MachinePaths {
     pub(super) fn find(workspace: &Workspace) -> Result<Self> {
-        let mut rustc = Command::new("rustc");
-        rustc
-            .current_dir(workspace.root())
-            .args(["--print", "sysroot"]);
-        let printed = rustc
-            .output()
-            .with_context(|| format!("cannot run {}", show(&rustc)))?;
-        let sysroot = String::from_utf8(printed.stdout).context("the sysroot is not UTF-8")?;
         let home = || Some(Path::new(&env::var_os("HOME")?).join(".cargo"));
         let cargo = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home);
         Ok(Self([
             (workspace.root().to_owned(), "podtrace"),
-            (sysroot.trim_end().into(), "rust"),
+            (sysroot(workspace)?, "rust"),
             (cargo.context("cargo has no home")?, "cargo"),
         ]))
     }

@@ -10,7 +10,7 @@ use anyhow::Result;
 use self::header::{Header, Value};
 use super::{
     archive::{gzip, sha256},
-    content::{Content, File, Kind, OWN_FOLDERS, Release},
+    content::{ABOUT, Content, File, Kind, OWN_FOLDERS, Release},
 };
 use crate::cpio;
 
@@ -41,7 +41,7 @@ pub(super) fn package(release: &Release, content: &Content) -> Result<Vec<u8>> {
     let archive = archive(&entries)?;
     let payload = gzip(&archive)?;
     let mut header = Header::new(63);
-    describe(&mut header, release)?;
+    describe(&mut header, release);
     scripts(&mut header);
     list(&mut header, release, &entries)?;
     header.add(5092, Value::Array(vec![sha256(&payload)]));
@@ -62,12 +62,7 @@ pub(super) fn package(release: &Release, content: &Content) -> Result<Vec<u8>> {
 /// What older programs read first; RPM itself looks at no more than the first bytes.
 fn lead(release: &Release) -> Vec<u8> {
     let mut lead = vec![0xed, 0xab, 0xee, 0xdb, 3, 0, 0, 0];
-    let machine: u16 = if release.machine.rust == "x86_64" {
-        1
-    } else {
-        19
-    };
-    lead.extend(machine.to_be_bytes());
+    lead.extend(release.machine.rpm.to_be_bytes());
     lead.extend(format!("podtrace-{}-1", release.version).bytes());
     lead.resize(10 + 66, 0);
     let (linux, of_headers) = (1_u16, 5_u16);
@@ -76,7 +71,7 @@ fn lead(release: &Release) -> Vec<u8> {
     lead
 }
 
-fn describe(header: &mut Header, release: &Release) -> Result<()> {
+fn describe(header: &mut Header, release: &Release) {
     let text = |text: &str| Value::Text(text.to_owned());
     header.add(100, Value::Array(vec!["C".to_owned()]));
     for (tag, value) in [
@@ -98,17 +93,12 @@ fn describe(header: &mut Header, release: &Release) -> Result<()> {
     for (tag, value) in [
         (
             1004,
-            "Packet capture and tracing for Kubernetes worker nodes",
+            "Packet capture and tracing for Kubernetes worker nodes".to_owned(),
         ),
-        (
-            1005,
-            "podtrace follows packets through a node, hop by hop, by eBPF programs that\n\
-             only watch, and names pods and containers. podtrace-recorder.service is a\n\
-             flight recorder of a node's packets, off by default.",
-        ),
-        (1016, "Applications/System"),
+        (1005, ABOUT.join("\n")),
+        (1016, "Applications/System".to_owned()),
     ] {
-        header.add(tag, Value::Translated(value.to_owned()));
+        header.add(tag, Value::Translated(value));
     }
     header.add(1006, Value::U32(vec![release.time]));
 
@@ -126,7 +116,6 @@ fn describe(header: &mut Header, release: &Release) -> Result<()> {
     header.add(1048, Value::U32(flags.collect()));
     let versions = needed.iter().map(|(_, version, _)| (*version).to_owned());
     header.add(1050, Value::Array(versions.collect()));
-    Ok(())
 }
 
 fn scripts(header: &mut Header) {

@@ -66,8 +66,8 @@ fn library(name: &str, licence: &str, program: &str, argument: &str) -> Value {
     });
     let said = output(Command::new(program).arg(argument));
     let version = said.iter().find_map(|said| said.split_whitespace().last());
-    if let (Some(fields), Some(version)) = (found.as_object_mut(), version) {
-        fields.insert("version".to_owned(), version.into());
+    if let Some(version) = version {
+        found["version"] = version.into();
     }
     found
 }

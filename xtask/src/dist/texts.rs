@@ -1,6 +1,9 @@
 //! What podtrace says of itself: manual pages and completions.
 
-use std::{path::Path, process::Command};
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Result, ensure};
 
@@ -42,7 +45,9 @@ pub(super) fn timestamp(seconds: u32) -> Result<String> {
 }
 
 fn printed(binary: &Path, args: &[&str]) -> Result<String> {
-    output(Command::new(binary).args(args).arg("--no-config"))
+    let mut command = Command::new(binary);
+    command.args(args).arg("--no-config");
+    output(command.stderr(Stdio::inherit()))
 }
 
 /// The commands that a manual page refers to: `podtrace\-trace(1)`.

@@ -4,9 +4,9 @@
 
 use std::{collections::BTreeSet, process::Stdio};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
-use crate::cmd::{Workspace, show};
+use crate::cmd::{Workspace, output};
 
 /// A build, and the arguments with which `cargo tree` lists its crates.
 type Build<'a> = (&'a str, &'a [&'a str]);
@@ -79,13 +79,7 @@ fn crates(workspace: &Workspace, (_, args): Build<'_>) -> Result<String> {
         .args(args)
         .args(["--prefix", "none", "--no-dedupe", "-f", "{p} [{f}]"])
         .stderr(Stdio::inherit());
-    let output = tree
-        .output()
-        .with_context(|| format!("cannot run {}", show(&tree)))?;
-    if !output.status.success() {
-        bail!("{} failed: {}", show(&tree), output.status);
-    }
-    Ok(String::from_utf8(output.stdout)?)
+    output(&mut tree)
 }
 
 /// The crates in `less` that differ in `more`, except for podtrace's own.
