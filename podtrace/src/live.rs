@@ -91,17 +91,16 @@ const PODS_MAX: usize = 256;
 
 impl Unwatched {
     /// Whether what was told holds of these pods, too.
-    fn has_told(&self, pods: Option<&BTreeSet<u64>>) -> bool {
-        match (&self.pods, pods) {
-            (None, _) => true,
-            (Some(told), Some(pods)) => pods.is_subset(told),
-            (Some(_), None) => false,
-        }
+    fn has_told(&self, pods: impl FnOnce() -> Option<BTreeSet<u64>>) -> bool {
+        let Some(told) = &self.pods else {
+            return true;
+        };
+        pods().is_some_and(|pods| pods.is_subset(told))
     }
 
     /// The pods that were told and these, as packets under way may concern all.
-    fn pods_with(&self, pods: Option<&BTreeSet<u64>>) -> Option<BTreeSet<u64>> {
-        let all: BTreeSet<_> = self.pods.as_ref()?.union(pods?).copied().collect();
+    fn pods_with(&self, pods: impl FnOnce() -> Option<BTreeSet<u64>>) -> Option<BTreeSet<u64>> {
+        let all: BTreeSet<_> = self.pods.as_ref()?.union(&pods()?).copied().collect();
         (all.len() <= PODS_MAX).then_some(all)
     }
 }
@@ -280,8 +279,11 @@ impl Tracer {
     fn report_unwatched(&mut self, since_ns: Option<u64>) -> anyhow::Result<()> {
         let (left, missed) = self.taps.unwatched();
         let is_any = left > 0 || missed != Missed::default();
-        let pods = self.taps.waiting_pods();
-        let pods = pods.filter(|_| missed == Missed::default());
+        // Found where it decides: each of many interfaces reports when it has its taps.
+        let pods = || match missed == Missed::default() {
+            true => self.taps.waiting_pods(),
+            false => None,
+        };
         let since_ns = match &self.unwatched {
             None if !is_any || !self.taps.have_started() => return Ok(()),
             None => since_ns,
@@ -290,7 +292,7 @@ impl Tracer {
                 if left > 0
                     && reported.left > 0
                     && reported.missed == missed
-                    && reported.has_told(pods.as_ref()) =>
+                    && reported.has_told(pods) =>
             {
                 return Ok(());
             }
@@ -299,10 +301,10 @@ impl Tracer {
         let unwatched = Unwatched {
             left,
             missed,
-            pods: self.unwatched.as_ref().map_or_else(
-                || pods.clone(),
-                |reported| reported.pods_with(pods.as_ref()),
-            ),
+            pods: match &self.unwatched {
+                None => pods(),
+                Some(reported) => reported.pods_with(pods),
+            },
             since_ns,
         };
         if self.unwatched.as_ref() != Some(&unwatched) {

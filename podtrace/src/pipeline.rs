@@ -310,9 +310,7 @@ impl Pipeline {
     /// The counts of all taps so far.
     #[must_use]
     pub fn total(&self) -> TapCount {
-        let mut total = TapCount::default();
-        self.taps.values().for_each(|tap| total.add(tap));
-        total
+        TapCount::total(&self.taps)
     }
 
     /// How many events were lost so far.

@@ -224,7 +224,7 @@ impl<'a> Question<'a> {
     /// Concludes from the step that was not taken, and from what the kernel says of it.
     fn stopped(&self, verdict: &mut Verdict, step: Step<'a>) {
         verdict.expected_next = step.next.map(|next| self.tap(&next));
-        let drop = self.path.dropped.as_deref().map(|dropped| &dropped.by);
+        let drop = self.path.kernel_drop();
         let named = drop.and_then(KernelDrop::telling_reason);
         let meaning = named.and_then(reasons::reason);
         let may_be = |name| meaning.is_some_and(|reason| reason.may_be(name));

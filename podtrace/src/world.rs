@@ -9,6 +9,8 @@ use std::{
     sync::Arc,
 };
 
+use podtrace_ebpf::record::Direction;
+
 use crate::{
     clock::nodes::{CorrectedClock, Doubts, Line},
     identity::identities::Identities,
@@ -103,6 +105,14 @@ impl World {
     pub fn owner_of(&self, point: &TapPoint) -> Arc<str> {
         self.pod_of(point)
             .unwrap_or_else(|| Arc::clone(&point.node_name))
+    }
+
+    /// A tap: `veth0101 ingress of worker1`.
+    #[must_use]
+    pub fn tap_in_words(&self, interface: u32, direction: Direction) -> Option<String> {
+        let point = self.tap_points.get(interface)?;
+        let (direction, owner) = (direction.as_str(), self.owner_of(point));
+        Some(format!("{} {direction} of {owner}", point.name))
     }
 
     /// Applies an update.

@@ -75,10 +75,7 @@ impl CaptureArgs {
     /// The interfaces to tap; none for the usual ones, which tcpdump calls `any`.
     #[must_use]
     pub fn chosen(&self) -> &[TapName] {
-        match self.interfaces.iter().any(TapName::is_any) {
-            true => &[],
-            false => &self.interfaces,
-        }
+        TapName::chosen(&self.interfaces)
     }
 }
 

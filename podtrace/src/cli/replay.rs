@@ -61,10 +61,7 @@ impl InputArgs {
     /// The interfaces that are asked for; none for all, which tcpdump calls `any`.
     #[must_use]
     pub fn chosen(&self) -> &[TapName] {
-        match self.interfaces.iter().any(TapName::is_any) {
-            true => &[],
-            false => &self.interfaces,
-        }
+        TapName::chosen(&self.interfaces)
     }
 }
 

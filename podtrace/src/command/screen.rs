@@ -27,20 +27,17 @@ pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
     let mut screen = Screen::new(options)?;
     let quit = Arc::new(Notify::new());
     let asked = Arc::clone(&quit);
+    let show = |_| {
+        // The tracer listens too: it ends by itself.
+        let stop = on_signals(|| {})?;
+        let opened = screen.open(stop, Box::new(move || asked.notify_one()));
+        opened.context("failed to open the screen")
+    };
     let watch = Watch {
-        has_data: false,
-        show: |_| {
-            // The tracer listens too: it ends by itself.
-            let stop = on_signals(|| {})?;
-            let opened = screen.open(stop, Box::new(move || asked.notify_one()));
-            opened.context("failed to open the screen")
-        },
-        epoch_ns,
-        foot: None,
         quit,
         metrics: args.metrics.metrics,
         stays: true,
-        needs_all: false,
+        ..Watch::new(show, epoch_ns)
     };
     let chosen = (&args.capture, &args.filter);
     let code = follow(chosen, Some(&args.files), watch)?;

@@ -68,7 +68,7 @@ impl Diagnosis {
         if !path.is_unwatched {
             return Cow::Borrowed(path);
         }
-        let first_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        let first_ns = path.first_ns();
         let [Some(source), Some(destination)] = self.located(world) else {
             return Cow::Borrowed(path);
         };

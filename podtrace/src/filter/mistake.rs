@@ -10,7 +10,6 @@ use std::{
 };
 
 use thiserror::Error;
-use unicode_width::UnicodeWidthStr as _;
 
 use super::{
     ETHERNET,
@@ -18,7 +17,7 @@ use super::{
     libpcap,
     words::{closers, words},
 };
-use crate::text::escape::escape;
+use crate::text::{escape::escape, write::width_of};
 
 /// How long the place is looked for: names of hosts are looked up again each time.
 const SEARCH_MAX: Duration = Duration::from_secs(2);
@@ -81,7 +80,7 @@ impl fmt::Display for Mistake {
         if let Some(Range { start, end }) = self.place.clone() {
             let width = |range: Range<usize>| {
                 let part = self.text.get(range).unwrap_or_default();
-                escape(part).width()
+                width_of(&escape(part))
             };
             let carets = "^".repeat(width(start..end).max(1));
             write!(f, "\n  {}{carets}", " ".repeat(width(0..start)))?;

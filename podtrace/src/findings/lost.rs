@@ -32,10 +32,10 @@ impl Lost {
     pub(super) fn of(path: &Path, world: &World) -> Option<Arc<Self>> {
         let verdict = with_view(world, |view| judge(path, view, world))?;
         let mut translations = path.translations.iter();
-        let dropped = path.dropped.as_deref().map(|dropped| &dropped.by);
+        let dropped = path.kernel_drop();
         Some(Arc::new(Self {
             path: path.id,
-            ts_ns: path.hops.first().map_or(0, |hop| hop.ts_ns),
+            ts_ns: path.first_ns(),
             is_translated: translations.any(|one| one.is_of_destination()),
             drop: dropped.map(|by| (by.reason.clone(), by.function.clone())),
             verdict,

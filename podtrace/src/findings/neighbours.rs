@@ -108,7 +108,7 @@ impl Neighbours {
                 reached: 0,
                 owner: None,
                 answered: 0,
-                first_ns: path.hops.first().map_or(0, |hop| hop.ts_ns),
+                first_ns: path.first_ns(),
                 last_ns: 0,
                 lost: None,
                 answers: [None; 2],
@@ -169,7 +169,7 @@ impl Asked {
             // That tells nothing of an answer, which is a packet of its own.
             Outcome::Delivered => {
                 self.reached += 1;
-                if self.owner.is_none() {
+                if self.owner.is_none() && self.answered == 0 {
                     self.owner = silent_owner(path, world).map(Box::new);
                 }
             }
@@ -178,7 +178,7 @@ impl Asked {
     }
 
     fn answer(&mut self, mac: Mac, path: &Path) {
-        let ts_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        let ts_ns = path.first_ns();
         if path.late_of.is_some() {
             return;
         }

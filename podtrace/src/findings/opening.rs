@@ -65,7 +65,7 @@ impl Opening {
         else {
             return;
         };
-        let ts_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        let ts_ns = path.first_ns();
         let is_new = u64::from(path.late_of.is_none());
         match (is_answer, flags & (TCP_SYN | TCP_ACK | TCP_RST)) {
             (false, TCP_SYN) => {

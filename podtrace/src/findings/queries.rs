@@ -39,7 +39,7 @@ impl Queries {
             }
             return;
         }
-        let ts_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        let ts_ns = path.first_ns();
         match known {
             Some(query) if corrected.is_none_or(|id| id == query.path) => {
                 query.times += u64::from(corrected.is_none());

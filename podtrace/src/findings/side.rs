@@ -176,9 +176,9 @@ impl Side {
 
     /// Adds a path.
     pub(super) fn add(&mut self, path: &Path, of: Of, world: &World) {
-        let ts_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        let ts_ns = path.first_ns();
         if let Some(before) = path.late_of {
-            self.take_back(before, path, of);
+            self.take_back(before, path, ts_ns, of);
         } else {
             if self.packets() == 0 {
                 self.first_ns = ts_ns;
@@ -197,15 +197,14 @@ impl Side {
         }
     }
 
-    fn take_back(&mut self, before: LateOf, path: &Path, of: Of) {
+    fn take_back(&mut self, before: LateOf, path: &Path, ts_ns: u64, of: Of) {
         let is_doubtful = before.ambiguous || before.incomplete;
         let protocol = path.packet.ip_protocol();
         let fate = Fate::of_outcome(before.outcome, is_doubtful, protocol, of);
         let count = &mut self.counts[fate as usize];
         *count = count.saturating_sub(1);
         if fate == Fate::Lost {
-            self.runs
-                .take_back(path.hops.first().map_or(0, |hop| hop.ts_ns));
+            self.runs.take_back(ts_ns);
             let is_it = |lost: &mut Arc<Lost>| lost.path == before.id;
             self.lost.take_if(is_it);
             if self.long.take_if(is_it).is_some() {

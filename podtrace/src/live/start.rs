@@ -116,9 +116,8 @@ impl Tracer {
         let (mut recording_progress, mut show) = (None, None);
         if let Some(recording) = outlets.recording {
             show = Some(recording.show);
-            let recorder = recording.start()?;
-            recording_progress = Some(recorder.progress());
-            pipeline.add(Box::new(recorder));
+            recording_progress = Some(recording.progress());
+            pipeline.add(Box::new(recording.start()?));
         }
         let look = Look {
             nodes: nodes.clone(),

@@ -8,7 +8,11 @@ use podtrace_ebpf::record::Direction;
 
 use super::{counts::Counts, exposition::text, hops::Workload, workload::workload};
 use crate::{
-    model::{origin::Origin, tap::TapCount, tap_point::Role},
+    model::{
+        origin::Origin,
+        tap::TapCount,
+        tap_point::{Role, TapPoint},
+    },
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Tick},
     session::progress::SharedProgress,
@@ -112,7 +116,7 @@ impl Metrics {
     #[cold]
     fn look_up(&mut self, interface: u32, world: &World) -> Place {
         let point = world.tap_points.get(interface);
-        let netns = point.and_then(|point| point.pod_netns().or(point.leads_to));
+        let netns = point.and_then(TapPoint::nearest_pod);
         let place = Place {
             role: point.map_or(Role::Other, |point| point.role),
             pod: netns.map(|netns| self.workload(netns, world)),
@@ -203,9 +207,7 @@ impl Consumer for Metrics {
         }
         if tick.now_ns.saturating_sub(self.published_ns) >= PUBLISH_NS {
             self.published_ns = tick.now_ns;
-            let mut taps = TapCount::default();
-            tick.taps.values().for_each(|tap| taps.add(tap));
-            self.counts.taps = taps;
+            self.counts.taps = TapCount::total(tick.taps);
             self.publish();
         }
         Vec::new()

@@ -31,8 +31,9 @@ pub(super) fn text(counts: &Counts, recording: Option<&Progress>) -> String {
         "Time from one hop to the next on certain paths, by the workload of the first pod on \
          the path and by the roles of both interfaces.",
     );
+    let bounds = BOUNDS_NS.map(|ns| Seconds(ns).to_string());
     for (labels, histogram) in counts.hops.each() {
-        latency(&mut page, &labels, histogram);
+        latency(&mut page, &bounds, &labels, histogram);
     }
     if let Some(progress) = recording {
         recorded(&mut page, progress);
@@ -104,14 +105,13 @@ fn paths(page: &mut Page, counts: &Counts) {
     );
 }
 
-fn latency(page: &mut Page, labels: &Labels<'_>, histogram: &Histogram) {
+fn latency(page: &mut Page, bounds: &[String], labels: &Labels<'_>, histogram: &Histogram) {
     let own = [
         ("namespace", labels.namespace),
         ("workload", labels.workload),
         ("from", labels.from),
         ("to", labels.to),
     ];
-    let bounds = BOUNDS_NS.map(|ns| Seconds(ns).to_string());
     let bounds = bounds.iter().map(String::as_str).chain(["+Inf"]);
     let mut until = 0;
     for (bound, count) in bounds.zip(histogram.buckets) {

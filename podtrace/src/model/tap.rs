@@ -68,6 +68,14 @@ impl TapCount {
         }
     }
 
+    /// The sum over all taps.
+    #[must_use]
+    pub fn total(taps: &TapCounts) -> Self {
+        let mut total = Self::default();
+        taps.values().for_each(|tap| total.add(tap));
+        total
+    }
+
     /// The packets accounted for: emitted + filtered + lost + unrecorded.
     #[must_use]
     pub fn accounted(&self) -> u64 {

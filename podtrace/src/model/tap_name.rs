@@ -17,6 +17,15 @@ impl TapName {
         self.owner.is_none() && self.device.to_string() == "any"
     }
 
+    /// Those that are asked for; none for all, which tcpdump calls `any`.
+    #[must_use]
+    pub fn chosen(given: &[Self]) -> &[Self] {
+        match given.iter().any(Self::is_any) {
+            true => &[],
+            false => given,
+        }
+    }
+
     /// Whether an interface of that name may be meant.
     #[must_use]
     pub fn fits_device(&self, device: &str) -> bool {

@@ -86,6 +86,12 @@ impl TapPoint {
         self.in_pod.then_some(self.netns_id)
     }
 
+    /// Id of the pod's namespace that it is in or leads to.
+    #[must_use]
+    pub fn nearest_pod(&self) -> Option<u64> {
+        self.pod_netns().or(self.leads_to)
+    }
+
     /// The node and the namespace that it is in: nodes of several sessions may share an id.
     #[must_use]
     pub fn netns(&self) -> (usize, u64) {

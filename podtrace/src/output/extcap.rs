@@ -1,6 +1,6 @@
 //! What `podtrace extcap` answers: sentences of a word and values in braces, one in a line
 //! (Wireshark's extcap(4)).
-use std::fmt::{self, Display};
+use std::fmt::Display;
 
 use podtrace_ebpf::config::{SNAPLEN_DEFAULT, SNAPLEN_MAX, SNAPLEN_MIN};
 
@@ -239,12 +239,6 @@ impl Sentence {
     fn end(self, out: &mut String) {
         out.push_str(&self.0);
         out.push('\n');
-    }
-}
-
-impl Display for Sentence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }
 

@@ -331,9 +331,5 @@ fn complete(path: &mut Path, requests: &Requests) {
     }
 }
 
-fn first_ns(path: &Path) -> u64 {
-    path.hops.first().map_or(0, |first| first.ts_ns)
-}
-
 #[cfg(test)]
 pub(crate) mod tests;

@@ -35,6 +35,11 @@ impl Dropped {
 }
 
 impl Path {
+    /// What a kernel says of dropping it.
+    pub(crate) fn kernel_drop(&self) -> Option<&KernelDrop> {
+        self.dropped.as_deref().map(|dropped| &dropped.by)
+    }
+
     /// Whether a kernel has dropped it where it was seen last.
     pub(super) fn is_dropped(&self) -> bool {
         let dropped = self.dropped.as_deref();

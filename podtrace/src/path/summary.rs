@@ -57,11 +57,7 @@ impl Summary {
     /// The sum over all taps.
     #[must_use]
     pub fn total(&self) -> TapCount {
-        let mut total = TapCount::default();
-        for tap in self.taps.values() {
-            total.add(tap);
-        }
-        total
+        TapCount::total(&self.taps)
     }
 }
 

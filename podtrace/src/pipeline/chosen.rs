@@ -55,11 +55,17 @@ impl Chosen {
         }
     }
 
+    /// Whether it is known only of a whole path whether it is shown.
+    #[inline]
+    fn decides_late(&self) -> bool {
+        self.is_counted || self.selector.is_some()
+    }
+
     /// What becomes of an event; keeps it if that is not known yet. `further`: the packets that
     /// it belongs to beside the first.
     #[inline]
     pub(super) fn take(&mut self, event: &Event, packet: u64, further: &[u64]) -> Fate {
-        let is_decided_late = self.is_counted || self.selector.is_some();
+        let is_decided_late = self.decides_late();
         match self.expression {
             _ if self.is_over => return Fate::Filtered,
             None if !is_decided_late => return Fate::Shown,
@@ -78,8 +84,7 @@ impl Chosen {
             return;
         };
         let matches = path.matches();
-        let is_decided_late = self.is_counted || self.selector.is_some();
-        if !matches || !is_decided_late && scope == Scope::Packets {
+        if !matches || !self.decides_late() && scope == Scope::Packets {
             self.undecided.decide(path.id, matches);
         }
     }

@@ -9,7 +9,7 @@ use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
 use crate::{
     identity::identities::NAME_WAIT_NS,
-    model::event::Event,
+    model::{event::Event, tap_point::TapPoint},
     path::{
         Hop, Path,
         ends::{End, Who, ends},
@@ -159,6 +159,6 @@ fn end_waits(end: &End, hop: &Hop, world: &World, now_ns: u64) -> bool {
         return now_ns.saturating_sub(hop.ts_ns) < NAME_WAIT_NS;
     }
     let point = world.tap_points.get(hop.interface);
-    let netns = point.and_then(|point| point.pod_netns().or(point.leads_to));
+    let netns = point.and_then(TapPoint::nearest_pod);
     !address.is_multicast() && netns.is_some_and(|netns| world.identities.is_new(netns, now_ns))
 }

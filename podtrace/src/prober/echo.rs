@@ -23,12 +23,16 @@ pub(super) fn pings(to: IpAddr, id: u16) -> Probed {
     exchange(Ask::Echo.what(), to, id, &[PAYLOAD; TRIED])
 }
 
+/// The length of the headers of IP and ICMP.
+fn headers(to: IpAddr) -> usize {
+    ECHO_HEADER + if to.is_ipv4() { 20 } else { 40 }
+}
+
 /// The same with one of each length, the header of IP included; none if there are no lengths.
 pub(super) fn ladder(to: IpAddr, id: u16, lengths: &[u32]) -> Option<Probed> {
-    let header = if to.is_ipv4() { 20 } else { 40 } + ECHO_HEADER;
     let payloads: Vec<_> = lengths
         .iter()
-        .filter_map(|length| usize::try_from(*length).ok()?.checked_sub(header))
+        .filter_map(|length| usize::try_from(*length).ok()?.checked_sub(headers(to)))
         .collect();
     (!payloads.is_empty()).then(|| exchange("large ping", to, id, &payloads))
 }
@@ -99,8 +103,7 @@ fn ask(mut socket: &Socket, to: IpAddr, id: u16, payloads: &[usize], count: &mut
         match sent {
             Ok(()) => awaited.push((id, sequence)),
             Err(error) => {
-                let headers = ECHO_HEADER + if to.is_ipv4() { 20 } else { 40 };
-                let length = u32::try_from(payload + headers);
+                let length = u32::try_from(payload + headers(to));
                 count.0.unsent.extend(length);
                 count.error(&error);
             }

@@ -4,15 +4,12 @@ use std::io::{self, Write};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    output::topology::picture::svg,
-    text::markup::{Escaped, inert},
-};
+use crate::text::markup::{Escaped, inert};
 
 /// The frame, with a name in braces where something comes.
 const FRAME: &str = include_str!("page/frame.html");
-/// The style, but for that of the picture.
 const STYLE: &str = concat!(
+    include_str!("../output/topology/picture/style.css"),
     include_str!("page/style.css"),
     include_str!("page/parts.css")
 );
@@ -33,14 +30,13 @@ pub(super) fn write(
     picture: &str,
     data: &impl Serialize,
 ) -> io::Result<()> {
-    let style = [svg::STYLE, STYLE].concat();
     let data = inert(&serde_json::to_string(data)?);
     for (number, part) in FRAME.split(['{', '}']).enumerate() {
         let text = match (number % 2, part) {
             (0, part) => part.into(),
-            (_, "policy") => policy(&style),
+            (_, "policy") => policy(),
             (_, "title") => Escaped(title).to_string(),
-            (_, "style") => style.as_str().into(),
+            (_, "style") => STYLE.into(),
             (_, "picture") => picture.into(),
             (_, "data") => data.as_str().into(),
             (_, _) => SCRIPT.to_owned(),
@@ -51,12 +47,12 @@ pub(super) fn write(
 }
 
 /// What the page may do: run this script, and use this style.
-fn policy(style: &str) -> String {
+fn policy() -> String {
     let hash = |text: &str| base64(&Sha256::digest(text));
     format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
         hash(SCRIPT),
-        hash(style)
+        hash(STYLE)
     )
 }
 

@@ -68,7 +68,11 @@ impl FromStr for Peer {
     fn from_str(text: &str) -> Result<Self, NotAName> {
         match text.parse() {
             Ok(range) => Ok(Self::Address(range)),
-            Err(NoRange) => text.parse().map(Self::Pod),
+            Err(NoRange) => match text.split_once('/') {
+                // A range that is wrong would be a pod's name, with its namespace.
+                Some((address, _)) if address.parse::<IpAddr>().is_ok() => Err(NotAName),
+                _ => text.parse().map(Self::Pod),
+            },
         }
     }
 }

@@ -3,6 +3,7 @@ use std::{cell::OnceCell, collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use crate::{
     identity::kubernetes::ServicePort,
+    model::tap_point::TapPoint,
     packet::Ends,
     path::{
         Path,
@@ -44,7 +45,7 @@ impl<'a> Seen<'a> {
             let mut spaces: Vec<u64> = Vec::new();
             for hop in self.path.hops.iter().filter(|hop| !hop.aside) {
                 let point = self.world.tap_points.get(hop.interface);
-                let netns = point.and_then(|point| point.pod_netns().or(point.leads_to));
+                let netns = point.and_then(TapPoint::nearest_pod);
                 spaces.extend(netns.filter(|netns| !spaces.contains(netns)));
             }
             let identities = &self.world.identities;

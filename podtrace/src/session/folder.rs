@@ -60,6 +60,12 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, InputError> {
     Ok(files)
 }
 
+/// Whether a file is a capture that is read in its directory.
+#[must_use]
+pub fn is_capture(file: &Path) -> bool {
+    inspect(file).is_none()
+}
+
 /// The reason why a file is no capture, if it is none.
 fn inspect(file: &Path) -> Option<String> {
     match file.metadata() {

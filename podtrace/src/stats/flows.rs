@@ -155,7 +155,7 @@ impl Flows {
     fn is_over(&self, number: u64, path: &Path) -> bool {
         /// Linux keeps the ports of a closed connection for this time (TCP_TIMEWAIT_LEN).
         const TIME_WAIT_NS: u64 = 60_000_000_000;
-        let first_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        let first_ns = path.first_ns();
         self.flows
             .get(&number)
             .is_some_and(|flow| first_ns.saturating_sub(flow.last_ns) > TIME_WAIT_NS)
@@ -221,7 +221,7 @@ impl Counts {
         } else {
             before
         };
-        let first_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        let first_ns = path.first_ns();
         Self {
             keys: Vec::new(),
             protocol: path.packet.ip_protocol().unwrap_or_default(),
@@ -252,7 +252,7 @@ impl Counts {
         }
         self.volumes[direction].add(path.packet.length);
         self.retransmitted += u64::from(is_repeated);
-        let first_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        let first_ns = path.first_ns();
         self.first_ns = self.first_ns.min(first_ns);
         self.last_ns = self.last_ns.max(first_ns);
         let answered = self.awaited.answered(path, direction, is_repeated);

@@ -74,12 +74,8 @@ pub fn silent_owner(path: &Path, world: &World) -> Option<Cause> {
     let first = world.tap_points.get(first)?;
     with_view(world, |view| {
         let asker = view.find(first.node, first.netns_id, first.ifindex)?;
-        let owner = view.owners(about).next()?;
-        Some(Cause::NeighbourFailed {
-            at: view.place(asker),
-            address: about,
-            owner: Some(Box::new(view.place(owner))),
-        })
+        view.owners(about).next()?;
+        Some(route::silent(view, asker, about))
     })
 }
 
@@ -116,7 +112,16 @@ impl Question<'_> {
     /// What of the facts explains what an answer says, and whether that is doubtful.
     fn refused_by_facts(&self, said: Said, step: &Step<'_>) -> Option<(Cause, bool)> {
         let is_meant = |cause: &Cause| match said {
-            Said::Other => false,
+            // It has no tunnel that takes it.
+            Said::Other => {
+                self.state.is_some_and(|state| state.outer.is_some())
+                    && matches!(
+                        cause,
+                        Cause::DeviceDown { .. }
+                            | Cause::VniDiffers { .. }
+                            | Cause::PortDiffers { .. }
+                    )
+            }
             Said::TooBig => matches!(cause, Cause::MtuExceeded { .. }),
             Said::Expired => matches!(cause, Cause::TtlExpired { .. }),
             _ => !matches!(
@@ -124,11 +129,9 @@ impl Question<'_> {
                 Cause::MtuExceeded { .. } | Cause::TtlExpired { .. } | Cause::WrongMac { .. }
             ),
         };
-        if said == Said::Other {
-            return self.closed_tunnel().map(|cause| (cause, false));
-        }
         if let Some(cause) = step.cause.clone().filter(is_meant) {
-            return Some((cause, step.is_doubtful && said != Said::TooBig));
+            let is_doubtful = step.is_doubtful && !matches!(said, Said::TooBig | Said::Other);
+            return Some((cause, is_doubtful));
         }
         // It asked for the next hop (arp_error_report of net/ipv4/arp.c, ndisc_error_report).
         let asked = step.next.and_then(|next| next.mac_from);
@@ -136,17 +139,6 @@ impl Question<'_> {
             said == Said::NoHost && !matches!(route::next_mac(*at, *next), NextMac::Known(_))
         })?;
         Some((route::silent(self.view, at, next), true))
-    }
-
-    /// Why a node refuses the tunnel that the packet came in: it has none that takes it.
-    fn closed_tunnel(&self) -> Option<Cause> {
-        self.state?.outer?;
-        self.walk().cause.filter(|cause| {
-            matches!(
-                cause,
-                Cause::DeviceDown { .. } | Cause::VniDiffers { .. } | Cause::PortDiffers { .. }
-            )
-        })
     }
 
     /// `default/web (10.244.1.3)`, or the address alone; `worker1 (in the name of 10.244.1.3)` of
@@ -168,9 +160,7 @@ impl Question<'_> {
     /// The tap that saw a reset first, which may be anybody's.
     fn first_tap(&self, refusal: &Refusal) -> Option<String> {
         let (interface, direction) = refusal.at.filter(|_| refusal.reason == Reason::Reset)?;
-        let point = self.world.tap_points.get(interface)?;
-        let (owner, direction) = (self.world.owner_of(point), direction.as_str());
-        Some(format!("{} {direction} of {owner}", point.name))
+        self.world.tap_in_words(interface, direction)
     }
 
     /// Why a question did not get further: an interface is down, or a tunnel carries none.

@@ -165,17 +165,13 @@ impl<'a> Question<'a> {
         let by_facts = self.view.within(netns).map(|at| self.view.owner(at));
         let mut points = self.world.tap_points.iter();
         let point = points.find(|point| point.netns_id == netns);
-        let unknown = || Owner {
-            name: format!("netns:{netns}").into(),
-            ..Owner::default()
-        };
         match (point, by_facts) {
             (Some(point), by_facts) => Owner {
                 name: self.world.owner_of(point),
                 is_pod: point.in_pod,
                 path: by_facts.and_then(|owner| owner.path),
             },
-            (None, by_facts) => by_facts.unwrap_or_else(unknown),
+            (None, by_facts) => by_facts.unwrap_or_else(|| Owner::unnamed(netns)),
         }
     }
 

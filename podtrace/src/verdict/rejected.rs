@@ -7,7 +7,10 @@ use super::{
     step::{Filtered, Step},
 };
 use crate::{
-    model::{drop::KernelDrop, ruleset::Action},
+    model::{
+        drop::KernelDrop,
+        ruleset::{Action, Rule},
+    },
     path::{ends::refusing_netns, refusal::Refusal},
     rules::{
         Candidate, Cause,
@@ -40,8 +43,7 @@ impl Refused {
 impl<'a> Question<'a> {
     /// The kernel's record that a firewall has dropped the packet.
     pub(super) fn dropped_by_firewall(&self) -> Option<&'a KernelDrop> {
-        let drop = self.path.dropped.as_deref().map(|dropped| &dropped.by);
-        drop.filter(|drop| drop.is_by_firewall())
+        self.path.kernel_drop().filter(|drop| drop.is_by_firewall())
     }
 
     /// Whether who has answered does not have an address, as far as the facts tell.
@@ -76,14 +78,15 @@ impl<'a> Question<'a> {
             && to.is_some_and(|to| self.lacks(refusal, to));
         let is_firewall = drop.is_some() || is_anothers;
         let is_read = netns.is_some_and(|netns| self.is_read(netns));
-        let rule = found.first().and_then(|(_, found)| found.rule);
         let is_only = found.len() == 1 && is_firewall && is_read;
-        let rule = rule.filter(|rule| rule.action == Action::Reject);
-        let is_it = |found: &&(String, Found<'_>)| is_only || found.1.is_certain;
+        let it = found.first().filter(|(_, found)| {
+            let rejects = |rule: &Rule| rule.action == Action::Reject;
+            found.rule.is_some_and(rejects) && (is_only || found.is_certain)
+        });
         if is_firewall || !found.is_empty() {
             verdict.expected_next = step.next.map(|next| self.tap(&next));
         }
-        if let Some((_, found)) = found.first().filter(|found| rule.is_some() && is_it(found)) {
+        if let Some((_, found)) = it {
             let cause = Cause::FirewallRule {
                 owner: self.owner_in(netns.unwrap_or_default()),
                 rule: Box::new(found.names()),

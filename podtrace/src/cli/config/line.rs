@@ -22,6 +22,9 @@ pub(in crate::cli) fn with_defaults(line: Vec<OsString>) -> Result<Vec<OsString>
     for (name, text) in read_all()? {
         all.extend(settings(&name, &text)?);
     }
+    if all.is_empty() {
+        return Ok(line);
+    }
     Ok(insert(line, &given, all))
 }
 

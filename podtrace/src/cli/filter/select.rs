@@ -1,6 +1,4 @@
 //! Selectors: options that ask for packets by pod, address, outcome and more.
-use std::net::IpAddr;
-
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, error::ErrorKind};
 
 use crate::{
@@ -165,14 +163,7 @@ fn glob(text: &str, expected: &str) -> Result<Glob, String> {
 }
 
 fn peer(text: &str) -> Result<Peer, String> {
-    let number = text
-        .split_once('/')
-        .map(|(number, _)| number.parse::<IpAddr>());
-    let peer = text.parse().ok();
-    // A range that is wrong would be a pod's name, with its namespace.
-    let peer =
-        peer.filter(|peer| matches!(peer, Peer::Address(_)) || !matches!(number, Some(Ok(_))));
-    peer.ok_or_else(|| {
+    text.parse().ok().ok_or_else(|| {
         "must be two pods or addresses, as --between default/client 'web-*' or --between \
          default/client 10.244.2.0/24"
             .into()

@@ -1,5 +1,8 @@
 //! `podtrace export`.
-use std::io::{self, IsTerminal as _, Write};
+use std::{
+    io::{self, IsTerminal as _, Write},
+    path::Path as FilePath,
+};
 
 use anyhow::bail;
 
@@ -9,7 +12,7 @@ use super::{
     target::{refuse_directory, refuse_inputs, remove_empty, target, writer},
 };
 use crate::{
-    cli::{ExportArgs, ExportFormat, typed},
+    cli::{ExportArgs, ExportFormat},
     command::{
         filter::refuse_partial,
         setup::{check_write, refuse_terminal},
@@ -55,9 +58,11 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     if is_binary && file.is_none() {
         refuse_terminal("-w FILE")?;
     }
-    check_target(args)?;
     if let Some(path) = file {
-        refuse_inputs(&typed("write"), path, &args.input)?;
+        if let Some(name) = example(args.format) {
+            refuse_directory(path, name)?;
+        }
+        refuse_inputs(path, &args.input)?;
     }
     // Opens the input first: an unreadable one leaves no file behind.
     let options = player_options(&args.input)?;
@@ -69,7 +74,7 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     player.is_recorded = args.format == ExportFormat::Pcapng;
     let mut has_started = false;
     let played = player.run(|found| {
-        let made = consumers(args, found)?;
+        let made = consumers(args, file, found)?;
         has_started = true;
         Ok(made)
     });
@@ -84,12 +89,16 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     Ok(code(&played))
 }
 
-fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
+fn consumers(
+    args: &ExportArgs,
+    file: Option<&FilePath>,
+    found: &Found<'_>,
+) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
+    let open = || writer(file, args.how.force);
     let exporter: Box<dyn Consumer> = match args.format {
         ExportFormat::Pcapng => {
             let rewrite = Rewrite {
-                target: target(args.write.as_deref())
-                    .map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
+                target: file.map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
                 how: args.how,
                 vantage: args.vantage.as_deref(),
                 flush_ns: FLUSH_NS,
@@ -98,47 +107,41 @@ fn consumers(args: &ExportArgs, found: &Found<'_>) -> anyhow::Result<Vec<Box<dyn
         }
         // JSON has lines for notices.
         ExportFormat::Json => {
-            let sink = Box::new(Writer(open(args)?));
+            let sink = Box::new(Writer(open()?));
             let printer = Printer::new(Box::new(Json::new(0)), sink);
             return Ok(vec![Box::new(printer)]);
         }
-        ExportFormat::Csv => Box::new(Export::new(Rows::Csv(CsvRows::new(open(args)?, 0)?))),
+        ExportFormat::Csv => Box::new(Export::new(Rows::Csv(CsvRows::new(open()?, 0)?))),
         ExportFormat::Perfetto => {
-            let trace = PerfettoTrace::new(open(args)?, 0);
+            let trace = PerfettoTrace::new(open()?, 0);
             Box::new(Export::new(Rows::Perfetto(trace)))
         }
         ExportFormat::Otlp => {
             let receiver: Box<dyn Receiver> = match &args.to {
                 Some(endpoint) => Box::new(Collector::connect(endpoint.clone())?),
-                None => Box::new(Lines(open(args)?)),
+                None => Box::new(Lines(open()?)),
             };
             let traces = OtlpTraces::new(receiver, sessions(found)?, 0);
             Box::new(Export::new(Rows::Otlp(traces)))
         }
         ExportFormat::Parquet => {
-            let rows = ParquetRows::new(open(args)?, 0)?;
+            let rows = ParquetRows::new(open()?, 0)?;
             Box::new(Export::new(Rows::Parquet(rows)))
         }
     };
     Ok(vec![exporter, Box::new(Notices)])
 }
 
-/// Refuses a directory, unless the file gets a name of its own.
-fn check_target(args: &ExportArgs) -> anyhow::Result<()> {
-    let name = match args.format {
-        ExportFormat::Pcapng => return Ok(()),
-        ExportFormat::Json => "packets.json",
-        ExportFormat::Csv => "packets.csv",
-        ExportFormat::Parquet => "packets.parquet",
-        ExportFormat::Perfetto => "packets.perfetto.json",
-        ExportFormat::Otlp => "packets.otlp.json",
-    };
-    target(args.write.as_deref())
-        .map_or(Ok(()), |path| refuse_directory(&typed("write"), path, name))
-}
-
-fn open(args: &ExportArgs) -> anyhow::Result<Box<dyn Write + Send>> {
-    writer(target(args.write.as_deref()), args.how.force)
+/// The name of a file of that format; none if it gets a name of its own in a directory.
+fn example(format: ExportFormat) -> Option<&'static str> {
+    match format {
+        ExportFormat::Pcapng => None,
+        ExportFormat::Json => Some("packets.json"),
+        ExportFormat::Csv => Some("packets.csv"),
+        ExportFormat::Parquet => Some("packets.parquet"),
+        ExportFormat::Perfetto => Some("packets.perfetto.json"),
+        ExportFormat::Otlp => Some("packets.otlp.json"),
+    }
 }
 
 #[cfg_attr(

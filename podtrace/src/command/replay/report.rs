@@ -4,7 +4,7 @@ use super::{
     target::{refuse_directory, refuse_inputs, remove_empty, target, writer},
 };
 use crate::{
-    cli::{ReportArgs, typed},
+    cli::ReportArgs,
     command::{setup::refuse_terminal, stop::stop_on_signal},
     output::notices::Notices,
     replay::player::Player,
@@ -39,7 +39,6 @@ fn check_target(args: &ReportArgs) -> anyhow::Result<()> {
     let Some(path) = target(Some(&args.write)) else {
         return refuse_terminal("-o report.html");
     };
-    let option = typed("write");
-    refuse_directory(&option, path, "report.html")?;
-    refuse_inputs(&option, path, &args.input)
+    refuse_directory(path, "report.html")?;
+    refuse_inputs(path, &args.input)
 }

@@ -9,7 +9,11 @@ use std::{
 use anyhow::{Context as _, bail};
 
 use crate::{
-    cli::InputArgs, replay::report::Played, session::files, sink::Named, text::escape::shown,
+    cli::{InputArgs, typed},
+    replay::report::Played,
+    session::{files, folder::is_capture},
+    sink::Named,
+    text::escape::shown,
 };
 
 /// The file to write; none for standard output.
@@ -37,10 +41,10 @@ pub(super) fn remove_empty(target: Option<&Path>, played: &Played) -> anyhow::Re
     }
 }
 
-/// Refuses a directory. `option`: the option that it was given by; `name`: that of a file which
-/// might be meant.
-pub(super) fn refuse_directory(option: &str, path: &Path, name: &str) -> anyhow::Result<()> {
+/// Refuses a directory. `name`: that of a file which might be meant.
+pub(super) fn refuse_directory(path: &Path, name: &str) -> anyhow::Result<()> {
     if path.is_dir() {
+        let option = typed("write");
         bail!(
             "{option} {} is a directory\nhint: name a file in it, for example {option} {}",
             shown(path),
@@ -51,8 +55,7 @@ pub(super) fn refuse_directory(option: &str, path: &Path, name: &str) -> anyhow:
 }
 
 /// Refuses to write over what is read: a recording that is given, or one in a directory that is.
-/// `option`: the option that the file was given by.
-pub(super) fn refuse_inputs(option: &str, write: &Path, args: &InputArgs) -> anyhow::Result<()> {
+pub(super) fn refuse_inputs(write: &Path, args: &InputArgs) -> anyhow::Result<()> {
     let identity = |path: &Path| {
         let metadata = path.metadata().ok()?;
         Some((metadata.dev(), metadata.ino()))
@@ -63,10 +66,11 @@ pub(super) fn refuse_inputs(option: &str, write: &Path, args: &InputArgs) -> any
     let directory = write.parent().filter(|path| !path.as_os_str().is_empty());
     let directory = identity(directory.unwrap_or(Path::new(".")));
     let is_read = |input: &Path| match input.is_dir() {
-        true => identity(input) == directory && may_be_recording(write),
+        true => identity(input) == directory && (is_capture(write) || may_be_recording(write)),
         false => identity(input) == Some(own),
     };
     if args.files.iter().any(|input| is_read(input)) {
+        let option = typed("write");
         bail!(
             "{option} {} is one of the files to read\nhint: name another file",
             shown(write)
@@ -75,7 +79,7 @@ pub(super) fn refuse_inputs(option: &str, write: &Path, args: &InputArgs) -> any
     Ok(())
 }
 
-/// Whether a file in a directory may be one that is read there.
+/// Whether a file has the name of one that is read, though it may be damaged.
 fn may_be_recording(path: &Path) -> bool {
     let name = path.as_os_str().as_bytes();
     let name = [".zst", ".gz"].iter().fold(name, |name, suffix| {

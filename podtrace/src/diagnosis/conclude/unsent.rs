@@ -196,10 +196,7 @@ impl Diagnosis {
 /// The pod or node that has a namespace.
 fn owner(netns: u64, world: &World) -> Owner {
     let known = with_view(world, |view| Some(view.owner(view.within(netns)?)));
-    known.unwrap_or_else(|| Owner {
-        name: format!("netns:{netns}").into(),
-        ..Owner::default()
-    })
+    known.unwrap_or_else(|| Owner::unnamed(netns))
 }
 
 /// The command that lists the rules of a namespace.

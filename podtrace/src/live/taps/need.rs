@@ -44,7 +44,7 @@ impl Needs {
         let Some(selector) = &self.selector else {
             return Need::First;
         };
-        let netns = point.pod_netns().or(point.leads_to);
+        let netns = point.nearest_pod();
         let is_of_pod = netns.is_some() || point.role == Role::Veth;
         let pod = netns.and_then(|netns| world.identities.known_pod(netns));
         let is_wanted = pod.is_some_and(|pod| {

@@ -5,7 +5,7 @@ use nix::sys::resource::{Resource, getrlimit};
 
 use super::{Reporter, State, Tap, Taps, point_key};
 use crate::{
-    model::tap_point::{Role, TapPoint},
+    model::tap_point::TapPoint,
     probe::{Change, ProbeError, attacher::Report},
     text::sanitize::sanitize,
     update::Update,
@@ -20,13 +20,8 @@ impl Taps {
     /// are among them.
     pub(in crate::live) fn waiting_pods(&self) -> Option<BTreeSet<u64>> {
         let is_waiting = |tap: &&Tap| matches!(tap.state, State::Attaching { .. });
-        let waiting = self.taps.iter().filter(is_waiting).map(|tap| &tap.point);
-        waiting
-            .map(|point| match point.role {
-                Role::Veth => point.leads_to,
-                _ => point.pod_netns(),
-            })
-            .collect()
+        let waiting = self.taps.iter().filter(is_waiting);
+        waiting.map(|tap| tap.point.nearest_pod()).collect()
     }
 
     /// Applies a report of attaching or detaching.

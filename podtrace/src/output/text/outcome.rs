@@ -323,9 +323,7 @@ fn came_by(out: &mut String, path: &Path, world: &World) {
 
 /// `veth0101 ingress of worker1`
 fn tap(hop: &Hop, world: &World) -> Option<String> {
-    let point = world.tap_points.get(hop.interface)?;
-    let (direction, owner) = (hop.direction.as_str(), world.owner_of(point));
-    Some(format!("{} {direction} of {owner}", point.name))
+    world.tap_in_words(hop.interface, hop.direction)
 }
 
 /// Where the packet was seen last, unless that is in the pod that refused it.

@@ -21,7 +21,7 @@ impl Builder {
         };
         let (path, ttl) = (&open.path, crate::path::Hop::ttl_of(&event.packet));
         let before = path.hops.iter().rfind(|hop| hop.is_at(event));
-        let first_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        let first_ns = path.first_ns();
         before.is_none_or(|before| ttl >= before.ttl)
             && path.circle.is_none()
             && (self.is_partial

@@ -1,5 +1,5 @@
 //! How paths end.
-use super::{Builder, complete, first_ns, join::index::Slot, refused::unless_known};
+use super::{Builder, complete, join::index::Slot, refused::unless_known};
 use crate::path::Outcome;
 
 impl Builder {
@@ -24,13 +24,11 @@ impl Builder {
                 self.forget(slot);
                 continue;
             }
-            let Some(first_ns) = self.open.get(slot).map(|open| first_ns(&open.path)) else {
+            let Some(first_ns) = self.open.get(slot).map(|open| open.path.first_ns()) else {
                 continue;
             };
             let may_pass_unseen = self.may_pass_unseen(first_ns, now_ns);
             let is_partial = self.is_partial || may_pass_unseen;
-            let is_unwatched = self.is_only_unwatched(first_ns, now_ns);
-            let is_reassembled = self.may_be_reassembled(slot);
             let is_blind = self.blind.overlap(first_ns, now_ns);
             let Some(open) = self.open.get_mut(slot) else {
                 continue;
@@ -52,17 +50,25 @@ impl Builder {
                     None => self.answers.outcome(&open.path),
                 },
             };
-            let is_whole = self.fragments.have(&open.path.packet, first_ns);
             let outcome = match unless_known(&open.path, outcome) {
-                Outcome::NotSeenFurther if is_whole || is_reassembled => {
+                Outcome::NotSeenFurther
+                    if self.fragments.have(&open.path.packet, first_ns)
+                        || self.datagrams.may_have(&open.path) =>
+                {
                     open.path.is_reassembled = true;
                     Outcome::Unknown
                 }
                 outcome => outcome,
             };
             let is_undecided = outcome == Outcome::Unknown && !open.inconclusive;
-            open.path.is_unwatched =
-                is_undecided && is_unwatched && !open.arrived && !open.path.is_reassembled;
+            // For no other reason than that interfaces were unwatched for some time.
+            open.path.is_unwatched = is_undecided
+                && may_pass_unseen
+                && !self.is_partial
+                && !self.unordered.overlap(first_ns, now_ns)
+                && !open.path.incomplete
+                && !open.arrived
+                && !open.path.is_reassembled;
             open.path.incomplete |= is_undecided && may_pass_unseen;
             if !open.path.is_reassembled {
                 self.fragments.note_end(&mut open.path, outcome);

@@ -175,10 +175,8 @@ impl Joins {
         if seen.event.direction == Direction::Socket {
             return self.find_at_socket(seen, open, world);
         }
-        let by_fragment = self.fragments.find_whole(seen, open, world);
-        let by_fragment = by_fragment.or_else(|| self.fragments.find_parts(seen, open, world));
-        if by_fragment.is_some() {
-            return by_fragment;
+        if let Some(joined) = self.fragments.find_on_its_way(seen, open, world) {
+            return Some(joined);
         }
         let translated = self.content.find(seen, open, world, &self.known);
         // A whole packet with other ends is not made of the bytes of others.

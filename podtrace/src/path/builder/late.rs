@@ -1,6 +1,6 @@
 //! Packets that were reported as not seen further, but were only slow.
 use super::{
-    Builder, complete, first_ns,
+    Builder, complete,
     join::{Joined, LATE_EQUAL_MAX, Observation, index::Slot},
     recent::Begun,
 };
@@ -99,7 +99,7 @@ impl Builder {
         path.outcome = outcome;
         path.incomplete |= self.may_lack(&path);
         complete(&mut path, &self.requests);
-        let (key, id, ts_ns) = (open.key, path.id, first_ns(&path));
+        let (key, id, ts_ns) = (open.key, path.id, path.first_ns());
         if let Some(open) = self.open.get_mut(slot) {
             open.path.late_of = Some(LateOf::of(&path));
         }
@@ -124,7 +124,7 @@ impl Builder {
         let Some(open) = self.open.get_mut(slot) else {
             return;
         };
-        let (key, id, ts_ns) = (open.key, self.next_id, first_ns(&open.path));
+        let (key, id, ts_ns) = (open.key, self.next_id, open.path.first_ns());
         open.path.id = id;
         self.next_id += 1;
         self.note_begun(key, slot, id, ts_ns);

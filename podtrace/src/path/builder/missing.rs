@@ -62,14 +62,6 @@ impl Builder {
         self.partial.overlap(first_ns, last_ns) || self.unordered.overlap(first_ns, last_ns)
     }
 
-    /// Whether that is for no other reason than that interfaces were unwatched for some time.
-    pub(super) fn is_only_unwatched(&self, first_ns: u64, last_ns: u64) -> bool {
-        !self.is_partial
-            && self.partial.overlap(first_ns, last_ns)
-            && !self.unordered.overlap(first_ns, last_ns)
-            && !self.losses.may_concern(first_ns, last_ns)
-    }
-
     /// Whether a packet seen at that time may have passed taps unseen before.
     pub(super) fn may_skip_taps(&self, ts_ns: u64) -> bool {
         let first_ns = ts_ns.saturating_sub(self.timeout_ns);

@@ -34,7 +34,7 @@ impl Answers {
         let Some(question) = path.packet.question() else {
             return Outcome::NotSeenFurther;
         };
-        let asked_ns = path.hops.first().map_or(0, |hop| hop.ts_ns);
+        let asked_ns = path.first_ns();
         let is_answered = self.0.iter().any(|(ts_ns, about, to)| {
             *ts_ns >= asked_ns && (*about, *to) == (question.about, question.by)
         });

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, net::IpAddr};
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 
-use super::{Builder, join::index::Slot};
+use super::Builder;
 use crate::{
     model::{event::Event, tap_point::Role},
     packet::{Network, Packet},
@@ -50,7 +50,7 @@ pub(super) struct Datagrams {
 impl Datagrams {
     /// Whether another datagram that follows a path's packet, or the one that it is a fragment of,
     /// may be the same in another shape.
-    fn may_have(&self, path: &Path) -> bool {
+    pub(super) fn may_have(&self, path: &Path) -> bool {
         let (Some((id, protocol, end)), Some(last)) = (end_of(&path.packet), path.last_own_hop())
         else {
             return false;
@@ -63,35 +63,29 @@ impl Datagrams {
             }
             false => Some(end),
         };
+        let destination = path.ends().map(|ends| ends.destination);
+        let has_passed = |tap: (u32, Direction)| {
+            let mut hops = path.hops.iter();
+            hops.any(|hop| (hop.interface, hop.direction) == tap)
+        };
         let may_be = |other: &Datagram| {
             let (source, _, _) = other.id;
-            let is_answer =
-                source == id.1 || path.ends().is_some_and(|ends| ends.destination == source);
-            let has_passed = path
-                .hops
-                .iter()
-                .any(|hop| (hop.interface, hop.direction) == other.tap);
             let after_ns = other.ts_ns.checked_sub(last.ts_ns);
             other.protocol == protocol
                 && Some(other.bytes) == bytes
                 && (is_fragment || !other.is_whole)
                 && !other.is_sent
-                && !is_answer
-                && !has_passed
                 && after_ns.is_some_and(|after_ns| after_ns <= AT_ONCE_NS)
+                // Not the answer.
+                && source != id.1
+                && Some(source) != destination
+                && !has_passed(other.tap)
         };
         self.known.iter().any(may_be)
     }
 }
 
 impl Builder {
-    /// Whether a path's packet may have been put together and gone on in another shape.
-    pub(super) fn may_be_reassembled(&self, slot: Slot) -> bool {
-        let open = self.open.get(slot);
-        !self.datagrams.known.is_empty()
-            && open.is_some_and(|open| self.datagrams.may_have(&open.path))
-    }
-
     /// Notes the last fragment of a datagram, or a whole one near fragments, that is seen for the
     /// first time.
     #[inline]

@@ -28,6 +28,16 @@ pub struct Owner {
     pub path: Option<Arc<str>>,
 }
 
+impl Owner {
+    /// Whoever has a namespace of which nothing is known.
+    pub(crate) fn unnamed(netns: u64) -> Self {
+        Self {
+            name: format!("netns:{netns}").into(),
+            ..Self::default()
+        }
+    }
+}
+
 impl Display for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name)

@@ -12,7 +12,7 @@ use crate::{
     session::{
         files::{Chunk, Closed, EventCounts, Report, SessionFiles},
         format::Entry,
-        progress::{Progress, SharedProgress},
+        progress::Progress,
     },
     text::{count::counted, escape::shown, sanitize::sanitize},
 };
@@ -25,12 +25,6 @@ impl Recorder {
     #[must_use]
     pub fn not_recorded(&self) -> u64 {
         self.counts.not_recorded_in_all()
-    }
-
-    /// The progress, as of each tick.
-    #[must_use]
-    pub fn progress(&self) -> SharedProgress {
-        self.progress.clone()
     }
 
     pub(super) fn show_progress(&self) {

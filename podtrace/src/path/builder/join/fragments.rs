@@ -33,22 +33,24 @@ pub(super) struct ByFragment {
 }
 
 impl ByFragment {
-    /// The path of the packet that was cut on its way, and that the event is a fragment of.
-    /// Where several have its identification, nothing shows which.
+    /// The path of the packet that was cut on its way, and that the event is a fragment of; or the
+    /// paths of the fragments that its packet was reassembled of.
     #[inline]
-    pub(super) fn find_whole(
+    pub(super) fn find_on_its_way(
         &self,
         seen: &Observation<'_>,
         open: &mut OpenPaths,
         world: &World,
     ) -> Option<Joined> {
-        if self.wholes.is_empty() || !seen.event.packet.is_fragment() {
-            return None;
+        match seen.event.packet.is_fragment() {
+            true if !self.wholes.is_empty() => self.find_whole(seen, open, world),
+            false if !self.index.is_empty() => self.find_parts(seen, open, world),
+            _ => None,
         }
-        self.search_whole(seen, open, world)
     }
 
-    fn search_whole(
+    /// Where several have its identification, nothing shows which.
+    fn find_whole(
         &self,
         seen: &Observation<'_>,
         open: &mut OpenPaths,
@@ -78,27 +80,11 @@ impl ByFragment {
         }
         pieces.pop().map(Joined::Piece)
     }
-}
 
-impl ByFragment {
-    /// The paths of the fragments that the event's packet was reassembled of on its way: a bridge or
-    /// a router does that whose connection tracking looks at packets, and sends fragments on.
-    #[inline]
-    pub(super) fn find_parts(
-        &self,
-        seen: &Observation<'_>,
-        open: &OpenPaths,
-        world: &World,
-    ) -> Option<Joined> {
-        if self.index.is_empty() || seen.event.packet.is_fragment() {
-            return None;
-        }
-        self.search_parts(seen, open, world)
-    }
-
-    /// Nobody reassembles a packet that lacks a fragment: together they have each byte once. IPv6
-    /// shows no identification in a whole packet: where several may be it, none is.
-    fn search_parts(
+    /// A bridge or a router reassembles packets whose connection tracking looks at them, and sends
+    /// fragments on. Nobody reassembles a packet that lacks a fragment: together they have each byte
+    /// once. IPv6 shows no identification in a whole packet: where several may be it, none is.
+    fn find_parts(
         &self,
         seen: &Observation<'_>,
         open: &OpenPaths,
