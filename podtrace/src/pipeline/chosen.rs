@@ -9,7 +9,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::{map::Map, model::event::Event, path::Path, select::Selector, world::World};
 use undecided::Undecided;
-pub(super) use undecided::{Counted, Decided};
+pub(super) use undecided::{Counted, Decided, Moment};
 
 /// Upper bound of the selected packets that a later report may correct.
 const SELECTED_MAX: usize = 65_536;
@@ -127,6 +127,17 @@ impl Chosen {
     /// Keeps the events that wait, and not only their counts.
     pub(super) fn keep_events(&mut self) {
         self.undecided.keeps_events = true;
+    }
+
+    /// Keeps a tick for after the events that wait; returns whether some do.
+    pub(super) fn hold(&mut self, moment: Moment) -> bool {
+        self.undecided.hold(moment)
+    }
+
+    /// The next tick that was kept, once all events before it have gone on.
+    #[inline]
+    pub(super) fn due(&mut self) -> Option<Moment> {
+        self.undecided.due()
     }
 
     /// The next event that need not wait any longer. `now_ns`: the newest time known.

@@ -51,6 +51,12 @@ pub trait Consumer {
     /// The session received an update, which `world` holds already.
     fn on_update(&mut self, _origin: &Origin, _update: &Update, _world: &World) {}
 
+    /// Whether its ticks stay in order with events: while some wait until it is known whether they
+    /// are shown, so do the ticks behind them.
+    fn ticks_in_order(&self) -> bool {
+        false
+    }
+
     /// One line for the user, safe for a terminal, that is not part of the session.
     fn on_notice(&mut self, _text: &str) {}
 
@@ -175,6 +181,11 @@ impl Consumer for Recorder {
     }
 
     fn takes_bytes(&self) -> bool {
+        true
+    }
+
+    /// A replay would be ahead of its events.
+    fn ticks_in_order(&self) -> bool {
         true
     }
 

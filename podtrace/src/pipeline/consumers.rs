@@ -13,6 +13,16 @@ use crate::{
     world::World,
 };
 
+/// The consumers that a tick is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ticks {
+    All,
+    /// Those that take it in order with the events.
+    InOrder,
+    /// The others.
+    AtOnce,
+}
+
 /// The consumers: each receives the notices of the consumers before it.
 #[derive(Default)]
 pub(super) struct Consumers {
@@ -91,8 +101,18 @@ impl Consumers {
             .for_each(|consumer| consumer.on_retired(interface, world));
     }
 
-    pub(super) fn tick(&mut self, tick: &Tick<'_>, world: &World) {
-        self.each_with_notices(|consumer| consumer.on_tick(tick, world));
+    pub(super) fn tick(&mut self, whose: Ticks, tick: &Tick<'_>, world: &World) {
+        self.each_with_notices(|consumer| {
+            let is_one = match whose {
+                Ticks::All => true,
+                Ticks::InOrder => consumer.ticks_in_order(),
+                Ticks::AtOnce => !consumer.ticks_in_order(),
+            };
+            match is_one {
+                true => consumer.on_tick(tick, world),
+                false => Vec::new(),
+            }
+        });
     }
 
     /// Ends all consumers. A recorder completes the summary for those behind it.

@@ -5,6 +5,7 @@ use super::{
     Pipeline,
     chosen::{Counted, Fate},
     consumer::Events,
+    consumers::Ticks,
     name_gate::{Gated, event_waits},
 };
 use crate::{model::event::Event, path::reorder::Reorder};
@@ -94,7 +95,14 @@ impl Pipeline {
         if std::mem::replace(&mut self.hands_on, true) {
             return;
         }
-        while let Some(next) = self.chosen.next(now_ns) {
+        loop {
+            if let Some(moment) = self.chosen.due() {
+                self.tick_consumers(Ticks::InOrder, moment);
+                continue;
+            }
+            let Some(next) = self.chosen.next(now_ns) else {
+                break;
+            };
             let tap = next.counted.tap;
             if !next.is_shown {
                 self.refuse(tap);

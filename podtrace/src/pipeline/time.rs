@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use podtrace_ebpf::{config::TapCounters, record::Direction};
 
-use super::{Pipeline, consumer::Tick};
+use super::{Pipeline, chosen::Moment, consumer::Tick, consumers::Ticks};
 use crate::{
     model::{
         loss::{LostBy, LostSpan, Missing},
@@ -46,12 +46,21 @@ impl Pipeline {
         self.now_ns = self.now_ns.max(now_ns);
         self.show_finished();
         self.release();
+        let moment = Moment { now_ns, missing };
+        if self.chosen.hold(moment) {
+            self.tick_consumers(Ticks::AtOnce, moment);
+        } else {
+            self.tick_consumers(Ticks::All, moment);
+        }
+    }
+
+    pub(super) fn tick_consumers(&mut self, whose: Ticks, moment: Moment) {
         let tick = Tick {
-            now_ns,
-            missing,
+            now_ns: moment.now_ns,
+            missing: moment.missing,
             taps: &self.taps,
         };
-        self.consumers.tick(&tick, &self.world);
+        self.consumers.tick(whose, &tick, &self.world);
     }
 
     /// Joins what kernels have dropped until a time to its paths, and hands it to the consumers.
@@ -120,23 +129,27 @@ impl Pipeline {
     /// add up.
     pub fn end_paths(&mut self) {
         self.join_drops(u64::MAX);
+        // A path that has ended comes before those that end now.
+        self.show_gate();
         self.builder.finish();
         // No path is open any more, so none waits for an older one or for losses.
         (self.settled_ns, self.drops_ns) = (u64::MAX, u64::MAX);
         self.show_finished();
-        // A selector decides when the names are known: there is nothing to wait for any more.
+        self.show_gate();
+        self.hand_on_decided(u64::MAX);
+    }
+
+    /// Shows all that waits for a name: there is nothing to wait for any more.
+    fn show_gate(&mut self) {
         for item in self.name_gate.take_all() {
             self.show_gated(item);
         }
-        self.hand_on_decided(u64::MAX);
     }
 
     /// Ends every path and writes the summary.
     pub fn end(&mut self, duration_ns: u64) -> &Summary {
         self.end_paths();
-        for item in self.name_gate.take_all() {
-            self.show_gated(item);
-        }
+        self.show_gate();
         self.summary.duration_ns = duration_ns;
         self.summary.taps.clone_from(&self.taps);
         self.summary.unseen = self.unseen();

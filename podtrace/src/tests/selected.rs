@@ -16,9 +16,16 @@ use super::{
 };
 use crate::{
     identity::kubernetes::{ClusterUpdate, Resource},
+    model::event::Event,
     path::Path,
-    pipeline::{Asked, consumer::Consumer},
-    replay::{options::PlayerOptions, player::Player},
+    pipeline::{
+        Asked,
+        consumer::{Consumer, Events, Tick},
+    },
+    replay::{
+        options::{PlayerOptions, Span},
+        player::Player,
+    },
     select::{Selector, Term},
     signals::Stop,
     text::glob::Glob,
@@ -111,4 +118,70 @@ fn recording_knows_containers_labels_and_services() {
         let error = shown(&recorded.files, false, term).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
+}
+
+/// The times of events and ticks as a recorder gets them.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<(&'static str, u64)>>>);
+
+impl Consumer for Log {
+    fn events(&self) -> Events {
+        Events::All
+    }
+
+    fn ticks_in_order(&self) -> bool {
+        true
+    }
+
+    fn on_event(&mut self, event: &Event, _: u64, _: &World) {
+        self.0.lock().unwrap().push(("event", event.ts_ns));
+    }
+
+    fn on_tick(&mut self, tick: &Tick<'_>, _: &World) -> Vec<String> {
+        self.0.lock().unwrap().push(("tick", tick.now_ns));
+        Vec::new()
+    }
+}
+
+/// Where packets are asked for, events wait until their paths are known: a recording of them that
+/// had the ticks first would end its paths at other times than the trace.
+#[test]
+fn ticks_wait_behind_the_events_that_wait() {
+    let mut tape = Tape::new(1, How::default(), text());
+    tape.report([0, 1].map(|number| tape.pod(number)).into());
+    // It is waited for until it is called lost.
+    let lost = frame(pod_address(1, 1), pod_address(2, 0), 3, mac(1));
+    tape.event(POD2, Egress, &lost, 12, (None, 0));
+    for number in 1..9 {
+        tape.tick(30_000_000);
+        tape.ping(number, 5);
+    }
+    tape.tick(1_000_000_000);
+    let recorded = tape.finish();
+    let log = |first, term: Option<Term>| {
+        let options = PlayerOptions {
+            files: recorded.files.to_vec(),
+            first,
+            asked: Asked {
+                selector: term.and_then(|term| Selector::new([(false, term)]).map(Arc::new)),
+                ..Asked::default()
+            },
+            ..PlayerOptions::default()
+        };
+        let log = Log::default();
+        let player = Player::new(&options, false, Stop::default()).unwrap();
+        player.run(|_| Ok(vec![Box::new(log.clone())])).unwrap();
+        let log = log.0.lock().unwrap();
+        log.clone()
+    };
+    let all = log(None, None);
+    let client = Term::Container(Glob::new("container*"));
+    for (first, term) in [(Some(Span::Packets(9)), None), (None, Some(client))] {
+        assert_eq!(log(first, term.clone()), all, "{first:?} {term:?}");
+    }
+    let first = log(Some(Span::Packets(2)), None);
+    assert!(
+        first.len() > 2 && first.is_sorted_by_key(|(_, ns)| *ns),
+        "{first:?}"
+    );
 }
