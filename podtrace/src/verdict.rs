@@ -135,7 +135,7 @@ pub(crate) fn with_view<T>(world: &World, call: impl FnOnce(View<'_>) -> T) -> T
 }
 
 /// Whether a path is to be judged: it did not arrive, and there is something to judge it by.
-fn is_judged(path: &Path, world: &World) -> bool {
+pub(crate) fn is_judged(path: &Path, world: &World) -> bool {
     match path.outcome {
         // Somebody else than the traced nodes, or a wrong address.
         Outcome::LeftForVtep(_) => world.facts.len() > 1,
