@@ -51,7 +51,7 @@ fn said(reason: Reason) -> Said {
 /// Whether a rule of a firewall can answer so.
 fn may_be_rejected(reason: Reason) -> bool {
     match reason {
-        Reason::Reset => true,
+        Reason::Reset | Reason::Aborted => true,
         Reason::Icmp(error) if error.is_v4 => error.kind == 3 && error.code != 4,
         Reason::Icmp(error) => error.kind == 1,
     }
@@ -159,7 +159,7 @@ impl Question<'_> {
 
     /// The tap that saw a reset first, which may be anybody's.
     fn first_tap(&self, refusal: &Refusal) -> Option<String> {
-        let (interface, direction) = refusal.at.filter(|_| refusal.reason == Reason::Reset)?;
+        let (interface, direction) = refusal.at.filter(|_| refusal.reason.is_reset())?;
         self.world.tap_in_words(interface, direction)
     }
 

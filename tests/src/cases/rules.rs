@@ -1,6 +1,7 @@
 //! Which rule of a firewall drops a packet: what the rules leave open, and what the kernel says of
 //! it while they are traced.
 
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
@@ -276,6 +277,43 @@ fn answer_that_the_pod_of_its_socket_drops_is_not_delivered() {
     assert!(!answers.is_empty(), "{values:?}");
     for answer in answers {
         assert_eq!(answer["outcome"], "dropped", "{answer}");
+    }
+}
+
+/// A policy that comes while a connection is open.
+#[test]
+fn rule_that_resets_an_open_connection_is_named() {
+    let lab = lab();
+    let (node, client) = (&lab.nodes[0].netns, &lab.nodes[0].pods[0].netns);
+    let server = &lab.nodes[1].pods[0];
+    let to = SocketAddr::from((server.ipv4, 80));
+    let listener = server.netns.run(|| TcpListener::bind("0.0.0.0:80"));
+    let listener = listener.unwrap().unwrap();
+    let recordings = tempfile::tempdir().unwrap();
+    let file = recordings.path().join("reset.pcapng");
+    let tracer = Tracer::start(&lab, &[0, 1], &["-w", file.to_str().unwrap()]);
+    let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(3));
+    let mut stream = client.run(connect).unwrap().unwrap();
+    let _accepted = listener.accept().unwrap();
+    stream.write_all(b"before").unwrap();
+    on(
+        node,
+        "nft add table ip late
+         nft add chain ip late crossing { type filter hook forward priority 0 ; }
+         nft add rule ip late crossing tcp dport 80 reject with tcp reset",
+    );
+    stream.write_all(b"behind").unwrap();
+    let error = stream.read(&mut [0; 9]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    let values = tracer.finish();
+    on(node, "nft delete table ip late");
+    for values in [&values, &replayed(&file)] {
+        let refused = |value: &&Value| value["outcome"] == "refused";
+        let paths: Vec<_> = values.iter().filter(refused).collect();
+        let path = paths.last().unwrap_or_else(|| panic!("{values:?}"));
+        let what = path["verdict"]["what"].as_str().unwrap();
+        assert!(what.contains("chain crossing of table ip late"), "{path}");
+        assert_eq!(path["refusal"]["reason"], "connection reset", "{path}");
     }
 }
 
