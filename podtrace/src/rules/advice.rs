@@ -79,6 +79,7 @@ impl Cause {
                 at,
                 address,
                 owner: Some(owner),
+                ..
             } => {
                 let is_here = at.node == owner.node;
                 let look = ip(owner, &format!("link show dev {}", owner.interface));

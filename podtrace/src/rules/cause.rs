@@ -91,7 +91,7 @@ pub enum Cause {
         /// The MAC address that it should name, if it is known.
         right: Option<Mac>,
     },
-    /// The next hop did not answer.
+    /// The next hop did not answer, or has not yet.
     NeighbourFailed {
         /// The interface towards it.
         at: Place,
@@ -99,6 +99,8 @@ pub enum Cause {
         address: IpAddr,
         /// The interface that has the address, if it is known.
         owner: Option<Box<Place>>,
+        /// Whether it is still being asked, while packets wait.
+        is_asked: bool,
     },
     /// The frame is for a MAC address that is not the receiver's.
     WrongMac {
@@ -259,7 +261,7 @@ pub enum Cause {
 
 impl Cause {
     /// The names of all causes in JSON.
-    pub const NAMES: [&'static str; 30] = [
+    pub const NAMES: [&'static str; 31] = [
         "device_down",
         "mtu_exceeded",
         "ttl_expired",
@@ -269,6 +271,7 @@ impl Cause {
         "reverse_path",
         "forwarding_off",
         "neighbour_missing",
+        "neighbour_asked",
         "neighbour_failed",
         "wrong_mac",
         "no_forwarding_entry",
@@ -291,6 +294,15 @@ impl Cause {
         "firewall_rule",
         "unknown",
     ];
+
+    /// The same once the kernel has given up: nobody has answered.
+    #[must_use]
+    pub fn given_up(mut self) -> Self {
+        if let Self::NeighbourFailed { is_asked, .. } = &mut self {
+            *is_asked = false;
+        }
+        self
+    }
 
     /// What could be it, where it is not known.
     #[must_use]
@@ -334,6 +346,7 @@ impl Cause {
             Self::ReversePath { .. } => "reverse_path",
             Self::ForwardingOff { .. } => "forwarding_off",
             Self::NeighbourMissing { .. } => "neighbour_missing",
+            Self::NeighbourFailed { is_asked: true, .. } => "neighbour_asked",
             Self::NeighbourFailed { .. } => "neighbour_failed",
             Self::WrongMac { .. } => "wrong_mac",
             Self::NoForwardingEntry { .. } => "no_forwarding_entry",

@@ -66,9 +66,17 @@ impl Display for Cause {
             Self::NeighbourMissing { at, address, .. } => {
                 write!(f, "no neighbour entry for {address} on {at}")
             }
-            Self::NeighbourFailed { at, address, owner } => {
-                let asked = if address.is_ipv4() { "ARP" } else { "ND" };
-                write!(f, "nobody answers {asked} for {address} on {at}")?;
+            Self::NeighbourFailed {
+                at,
+                address,
+                owner,
+                is_asked,
+            } => {
+                let by = if address.is_ipv4() { "ARP" } else { "ND" };
+                match is_asked {
+                    true => write!(f, "{by} for {address} on {at} has no answer yet")?,
+                    false => write!(f, "nobody answers {by} for {address} on {at}")?,
+                }
                 match owner {
                     Some(owner) => write!(f, ", and {owner} has it"),
                     None => Ok(()),
