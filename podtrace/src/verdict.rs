@@ -368,7 +368,7 @@ impl<'a> Question<'a> {
 /// Whether the kernel answers a packet that it drops for this cause.
 fn is_answered(cause: &Cause) -> bool {
     match cause {
-        Cause::NoRoute { .. } | Cause::TtlExpired { .. } => true,
+        Cause::NoRoute { .. } | Cause::TtlExpired { .. } | Cause::OffLink { .. } => true,
         // Once it gives up.
         Cause::NeighbourFailed { is_asked, .. } => !is_asked,
         Cause::RefusedByRoute { kind, .. } => *kind != RouteKind::Blackhole,

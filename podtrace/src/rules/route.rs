@@ -227,6 +227,7 @@ pub fn onward<'a>(
             owner: owner(),
             subnet: None,
             kind,
+            table: MAIN_TABLE,
         }));
     }
     let to = wanted.to;
@@ -241,6 +242,7 @@ pub fn onward<'a>(
             owner: owner(),
             subnet: Some(route.subnet()),
             kind: route.kind,
+            table: route.table,
         }));
     }
     let by = route.ifindex.and_then(|ifindex| at.beside(ifindex));
@@ -346,6 +348,9 @@ pub fn silent(view: View<'_>, at: At<'_>, next: IpAddr) -> Cause {
             address: next,
             behind: None,
         };
+    }
+    if let Some(cause) = link::off_link(view, at, next) {
+        return cause;
     }
     Cause::NeighbourFailed {
         at: view.place(at),

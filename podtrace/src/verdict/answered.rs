@@ -176,6 +176,14 @@ impl Question<'_> {
         cause.filter(|cause| matches!(cause, Cause::DeviceDown { .. } | Cause::PortBlocked { .. }))
     }
 
+    /// Whether a question for an address reaches nobody who has it from where it was first seen.
+    fn off_link(&self, address: IpAddr) -> Option<Cause> {
+        let first = self.path.hops.first()?.interface;
+        let first = self.world.tap_points.get(first)?;
+        let asker = self.view.find(first.node, first.netns_id, first.ifindex)?;
+        link::off_link(self.view, asker, address)
+    }
+
     /// Names why nobody answers a question for a neighbour's address.
     pub(super) fn unanswered(&self, verdict: &mut Verdict) {
         let Some(question) = self.path.packet.question() else {
@@ -198,6 +206,9 @@ impl Question<'_> {
             });
             return self.conclude(verdict, cause, !is_ours);
         };
+        if let Some(cause) = self.off_link(address) {
+            return self.conclude(verdict, cause, false);
+        }
         let host = self.view.peer(owner);
         let down = link::down(self.view, owner).filter(|_| !owner.device.up);
         let down = down

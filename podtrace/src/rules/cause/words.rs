@@ -37,6 +37,7 @@ impl Display for Cause {
                 owner,
                 subnet,
                 kind,
+                ..
             } => refused_by_route(f, owner, *subnet, *kind),
             Self::RouteAstray {
                 owner,
@@ -88,6 +89,17 @@ impl Display for Cause {
                 mac,
                 right,
             } => wrong_mac(f, at, *address, *mac, *right),
+            Self::OffLink { at, address, owner } => write!(
+                f,
+                "{at} asks for {address} on its link, and {owner} that has it is on another"
+            ),
+            Self::WrongPort { at, mac, ports } => {
+                let (port, right) = &**ports;
+                write!(
+                    f,
+                    "the forwarding entry of {at} for {mac} leads to {port}, not to {right}"
+                )
+            }
             Self::NoForwardingEntry { at, mac, .. } => {
                 write!(f, "no forwarding entry for {mac} on {at}")
             }

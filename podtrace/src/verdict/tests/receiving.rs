@@ -99,6 +99,15 @@ fn faults_of_the_receiving_node() {
             },
             road(7).dropped("NEIGH_FAILED", None),
         ),
+        (
+            "forwarding entry of another port",
+            |all| {
+                let mut entries = node(all, 2).tables.fdb.iter_mut();
+                let entry = entries.find(|entry| entry.ifindex == VETH1);
+                entry.unwrap().ifindex = VETH2;
+            },
+            road(8).dropped("OTHERHOST", Some("ip_rcv_core")),
+        ),
         ("pod just deleted", |all| delete_pod(all), road(8)),
         (
             "pod's veth down",
