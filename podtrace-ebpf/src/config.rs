@@ -40,6 +40,9 @@ pub const MAP_CONTROL: &str = "CONTROL";
 pub const MAP_DROPS: &str = "DROPS";
 /// Per-CPU array of [`crate::dropped::DropCount`], by reason.
 pub const MAP_DROP_COUNTS: &str = "DROP_COUNTS";
+/// Hash of the namespaces whose dropped packets are told, by their ids as in
+/// [`TapKey::netns_cookie`]; 0 stands for all.
+pub const MAP_DROP_SPACES: &str = "DROP_SPACES";
 
 /// Program array of the taps that the stubs call, by [`crate::record::Direction`]. The kernel
 /// empties it when the last process that holds it ends.

@@ -17,6 +17,8 @@ pub const DROP_REASONS: u32 = 512;
 pub const DROP_BURST: u64 = 64;
 /// The same of packets with one reason, location and pair of addresses.
 pub const DROP_FLOW_BURST: u64 = 16;
+/// Upper bound of the namespaces whose dropped packets are told.
+pub const DROP_SPACES: u32 = 8192;
 /// A window has two to the power of it nanoseconds: 134 ms.
 pub const DROP_WINDOW_SHIFT: u32 = 27;
 /// [`DropRecord::reason`] where the kernel tells none (before Linux 5.17).

@@ -8,12 +8,12 @@ use aya_ebpf::{
     EbpfContext as _, Global,
     helpers::{bpf_ktime_get_ns, bpf_probe_read_kernel, generated::bpf_get_stack},
     macros::map,
-    maps::{PerCpuArray, RingBuf},
+    maps::{HashMap, PerCpuArray, RingBuf},
     programs::RawTracePointContext,
 };
 use podtrace_ebpf::dropped::{
-    DROP_BURST, DROP_CALLERS, DROP_DATA, DROP_FLOW_BURST, DROP_REASONS, DROP_VERSION,
-    DROP_WINDOW_SHIFT, DropCount, DropRecord, NO_REASON,
+    DROP_BURST, DROP_CALLERS, DROP_DATA, DROP_FLOW_BURST, DROP_REASONS, DROP_SPACES as SPACES_MAX,
+    DROP_VERSION, DROP_WINDOW_SHIFT, DropCount, DropRecord, NO_REASON,
 };
 
 use crate::{
@@ -29,6 +29,11 @@ static DROPS: RingBuf = RingBuf::with_byte_size(BYTES, 0);
 
 #[map]
 static DROP_COUNTS: PerCpuArray<DropCount> = PerCpuArray::with_max_entries(DROP_REASONS, 0);
+
+/// The namespaces whose packets are told, and 0 if those of all are. It is allocated as a whole: a
+/// program in any context may not wait for memory.
+#[map]
+static DROP_SPACES: HashMap<u64, u8> = HashMap::with_max_entries(SPACES_MAX, 0);
 
 /// How many flows have records of their own; others share them.
 const FLOWS: u32 = 256;
@@ -61,7 +66,8 @@ const IPV4: u16 = 0x0800;
 const ARP: u16 = 0x0806;
 const IPV6: u16 = 0x86dd;
 
-/// Counts the packet by its reason, and sends its record unless there were many.
+/// Counts the packet by its reason, and sends its record unless there were many. Packets of
+/// namespaces that nobody watches take no records from others.
 #[inline(always)]
 pub(crate) fn dropped(ctx: &RawTracePointContext) {
     if CONTROL.get(0).is_none_or(|control| control.active == 0) {
@@ -81,6 +87,12 @@ pub(crate) fn dropped(ctx: &RawTracePointContext) {
     if ethertype != IPV4 && ethertype != IPV6 && ethertype != ARP {
         return;
     }
+    let dev: *const u8 = read(skb, &SKB_DEV).unwrap_or(core::ptr::null());
+    let netns = if dev.is_null() { 0 } else { netns_of(dev) };
+    // What has no device may be of any namespace.
+    if netns != 0 && !is_watched(netns) && !is_watched(0) {
+        return;
+    }
     // SAFETY: a helper without arguments.
     let now_ns = unsafe { bpf_ktime_get_ns() };
     let Some(count) = DROP_COUNTS.get_ptr_mut(reason.min(DROP_REASONS - 1)) else {
@@ -97,10 +109,16 @@ pub(crate) fn dropped(ctx: &RawTracePointContext) {
             window,
         )
         && takes(&mut count.window, window, DROP_BURST)
-        && send(ctx, skb, location, reason, ethertype, now_ns);
+        && send(ctx, skb, (dev, netns), location, reason, ethertype, now_ns);
     if !is_recorded {
         count.unrecorded += 1;
     }
+}
+
+/// Whether the packets of a namespace are told.
+#[inline(always)]
+fn is_watched(netns: u64) -> bool {
+    DROP_SPACES.get_ptr(netns).is_some()
 }
 
 /// Whether the window has so many records.
@@ -164,6 +182,7 @@ fn half_at(begin: u64, offset: u64) -> u64 {
 fn send(
     ctx: &RawTracePointContext,
     skb: *const u8,
+    (dev, netns): (*const u8, u64),
     location: u64,
     reason: u32,
     ethertype: u16,
@@ -179,14 +198,13 @@ fn send(
     let begin = head.wrapping_add(u64::from(network));
     let contiguous = u64::from(tail.saturating_sub(u32::from(network)));
     let len: u32 = read(skb, &SKB_LEN).unwrap_or(0);
-    let dev: *const u8 = read(skb, &SKB_DEV).unwrap_or(core::ptr::null());
     let record = entry.as_mut_ptr();
     // SAFETY: the entry has room for a record.
     unsafe {
         (*record).captured = copy(&raw mut (*record).data, begin, contiguous);
         (*record).ts_ns = now_ns;
         (*record).location = location;
-        (*record).netns = if dev.is_null() { 0 } else { netns_of(dev) };
+        (*record).netns = netns;
         (*record).reason = reason;
         (*record).ifindex = read(dev, &DEV_IFINDEX).unwrap_or(0);
         (*record).came_by = read(skb, &SKB_IIF).unwrap_or(0);

@@ -242,6 +242,9 @@ impl Tracer {
         let found = scan.targets.iter();
         for netns in found.filter_map(|target| target.netns.as_ref()) {
             self.firewalls.add(netns, false);
+            if let Some(drops) = &mut self.drops {
+                drops.watch(netns.id, || self.taps.probe.namespaces())?;
+            }
         }
         let found = self.awaited.learn_snapshot(&scan.snapshot);
         let mut notices = self.change_taps(|taps, reporter| taps.apply(scan, reporter))?;

@@ -9,4 +9,5 @@ mod fields;
 pub(crate) mod message;
 mod prune;
 mod rule;
+pub(crate) mod sets;
 pub(crate) mod trace;

@@ -135,7 +135,7 @@ pub(crate) fn with_view<T>(world: &World, call: impl FnOnce(View<'_>) -> T) -> T
 }
 
 /// Whether a path is to be judged: it did not arrive, and there is something to judge it by.
-fn is_judged(path: &Path, world: &World) -> bool {
+pub(crate) fn is_judged(path: &Path, world: &World) -> bool {
     match path.outcome {
         // Somebody else than the traced nodes, or a wrong address.
         Outcome::LeftForVtep(_) => world.facts.len() > 1,
@@ -235,7 +235,11 @@ impl<'a> Question<'a> {
         let asked = step.next.and_then(|next| next.mac_from);
         let silent = asked.filter(|_| may_be("neighbour_failed"));
         let silent = silent.map(|(at, next)| route::silent(self.view, at, next));
-        match (step.cause.or(silent), drop) {
+        let cause = match may_be("neighbour_failed") {
+            true => step.cause.map(Cause::given_up),
+            false => step.cause,
+        };
+        match (cause.or(silent), drop) {
             (_, Some(by)) if by.rule.is_some() => self.ruled(verdict, by, &step.filtered),
             (Some(cause), Some(_)) if may_be(cause.name()) => {
                 self.conclude(verdict, cause, false);
@@ -255,7 +259,8 @@ impl<'a> Question<'a> {
             }
             (_, Some(drop)) => self.dropped(verdict, drop, Vec::new()),
             (Some(cause), None) => {
-                let is_doubtful = step.is_doubtful || is_answered(&cause);
+                let is_asked = matches!(cause, Cause::NeighbourFailed { is_asked: true, .. });
+                let is_doubtful = step.is_doubtful || is_answered(&cause) || is_asked;
                 if is_answered(&cause) {
                     let text = "the sender got no answer, which the kernel sends as a rule";
                     verdict.evidence.push(text.to_owned());
@@ -363,7 +368,9 @@ impl<'a> Question<'a> {
 /// Whether the kernel answers a packet that it drops for this cause.
 fn is_answered(cause: &Cause) -> bool {
     match cause {
-        Cause::NoRoute { .. } | Cause::TtlExpired { .. } | Cause::NeighbourFailed { .. } => true,
+        Cause::NoRoute { .. } | Cause::TtlExpired { .. } | Cause::OffLink { .. } => true,
+        // Once it gives up.
+        Cause::NeighbourFailed { is_asked, .. } => !is_asked,
         Cause::RefusedByRoute { kind, .. } => *kind != RouteKind::Blackhole,
         _ => false,
     }

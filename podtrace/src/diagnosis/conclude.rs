@@ -12,7 +12,7 @@ use super::{
     words::{after, share},
 };
 use crate::{
-    findings::Finding,
+    findings::{Finding, Kind},
     model::probes::{Ask, Probes},
     path::{Outcome, Path, ends::node_at},
     rules::{Cause, candidate::RuleObject},
@@ -155,6 +155,17 @@ impl Diagnosis {
                 let (from, to) = (&self.pair.source.text, &self.pair.destination.text);
                 let from = source.as_ref().map_or(&**from, |source| &source.name);
                 if self.probed.first().is_some_and(|asked| asked.answered == 0) {
+                    let mut found = self.found.iter();
+                    if let Some(nat) = found.find(|found| found.kind == Kind::OneWayNat) {
+                        let sentence = format!(
+                            "replies arrive at {from} from an address that it has not asked"
+                        );
+                        let decision = Decision::new(Conclusion::Lost, sentence);
+                        return Decision {
+                            found: Some(nat),
+                            ..decision.about(Way::Reply, None)
+                        };
+                    }
                     let sentence = format!(
                         "replies arrive at {from}, and its socket gets none: they may come from \
                          another address, or a firewall of its own drops them"

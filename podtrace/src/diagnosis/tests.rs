@@ -36,6 +36,26 @@ fn later_reports_correct_earlier_ones() {
     assert_eq!((report.request.packets, report.request.lost), (1, 0));
 }
 
+/// The node answers for the pod whose address it takes for its own.
+#[test]
+fn what_arrives_at_a_node_has_not_reached_the_pod() {
+    let world = world(healthy());
+    let there = echo(1, false, &road(3).ended(Outcome::Delivered));
+    let back = echo(2, true, &answer(10).ended(Outcome::Delivered));
+    let report = diagnose(pair(None), &[there, back], &world).conclude(0, &world);
+    assert_eq!(
+        (report.conclusion, &*report.verdict),
+        (
+            Conclusion::Lost,
+            "the request came to worker1, not to default/pod21"
+        )
+    );
+    assert_eq!(
+        report.advice.as_deref(),
+        Some("on worker1: ip route get 10.244.2.2")
+    );
+}
+
 #[test]
 fn packets_of_others_and_of_other_protocols_do_not_count() {
     let world = world(healthy());

@@ -3,6 +3,7 @@ use super::{
     Finding,
     conversation::Conversation,
     direction::{datagrams_refused, dead, lossy},
+    handshake::aborted,
     judge::Judge,
     mtu::black_hole,
     side::Of,
@@ -19,6 +20,7 @@ impl Judge<'_> {
         let one = talk
             .one_way_nat()
             .or_else(|| self.opening(talk))
+            .or_else(|| aborted(talk))
             .or_else(|| datagrams_refused(talk));
         if let Some(one) = one {
             return vec![one];

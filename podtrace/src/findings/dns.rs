@@ -31,7 +31,7 @@ impl Query {
             Some(Some(function)) if CONFIRMS.contains(&function) => Some(Confidence::Sure),
             // An older kernel names the function that all hooks share.
             Some(Some("nf_hook_slow") | None) | None
-                if other.is_translated && lost.cause_name() != "neighbour_failed" =>
+                if other.is_translated && !WAITS.contains(&lost.cause_name()) =>
             {
                 let is_open = lost.drop.is_some() || lost.cause().is_none();
                 (is_open && !lost.is_translated).then_some(Confidence::Likely)
@@ -40,6 +40,9 @@ impl Query {
         }
     }
 }
+
+/// Causes of a query that waits for a neighbour, and is lost by that.
+const WAITS: [&str; 2] = ["neighbour_asked", "neighbour_failed"];
 
 /// The kernel's functions that take up a new flow.
 const CONFIRMS: [&str; 4] = [

@@ -187,6 +187,39 @@ fn lost(talk: &Conversation) -> Finding {
     }
 }
 
+/// A rule of a firewall, or somebody else on the way, resets a connection that was open.
+pub(super) fn aborted(talk: &Conversation) -> Option<Finding> {
+    let is_aborted = |of: &Of| {
+        let refused = talk.side(*of).refused.as_deref();
+        refused.is_some_and(|one| one.reason == Reason::Aborted)
+    };
+    let of = [Of::Client, Of::Server].into_iter().find(is_aborted)?;
+    let side = talk.side(of);
+    let one = side.refused.as_deref()?;
+    let (from, to, by) = (talk.sender(of), talk.receiver(of), &one.by);
+    let sentence = match one.firewall() {
+        Some(owner) => format!(
+            "connection reset: a firewall rule of {owner} answers what {from} sends to {to} with a \
+             reset"
+        ),
+        None => format!("connection reset: {by} answers what {from} sends to {to} with a reset"),
+    };
+    let packets = counted(side.packets(), "packet");
+    let refused = side.count(Fate::Refused);
+    let mut evidence = vec![format!(
+        "{refused} of {packets} answered by a reset of {by}, {} arrived or left before",
+        side.through()
+    )];
+    evidence.extend(one.evidence());
+    Some(Finding {
+        evidence,
+        rules: one.rules(),
+        advice: one.advice(),
+        packets: refused,
+        ..talk.finding(Kind::Refused, of, sentence)
+    })
+}
+
 /// Somebody refuses the connection, or the datagrams.
 pub(super) fn refused(talk: &Conversation, one: &Refused) -> Option<Finding> {
     let (by, reason) = (&one.by, one.reason);
@@ -208,7 +241,9 @@ pub(super) fn refused(talk: &Conversation, one: &Refused) -> Option<Finding> {
             "connection refused: a reset answers the SYN of {client} to {server}: nobody listens \
              there, or a firewall rejects it"
         ),
-        (Reason::Icmp(_), _) => format!("refused: {by} says to {client} about {server}: {reason}"),
+        (Reason::Icmp(_) | Reason::Aborted, _) => {
+            format!("refused: {by} says to {client} about {server}: {reason}")
+        }
     };
     let mut evidence = vec![format!(
         "{} of {} refused by {by}: {reason}",
@@ -217,7 +252,7 @@ pub(super) fn refused(talk: &Conversation, one: &Refused) -> Option<Finding> {
     )];
     evidence.extend(one.evidence());
     let usual = || match reason {
-        Reason::Reset => LISTENS.into(),
+        Reason::Reset | Reason::Aborted => LISTENS.into(),
         Reason::Icmp(error) if is_port(&error) => LISTENS.into(),
         Reason::Icmp(_) if is_host => format!("ip neigh show {}", talk.reached.destination),
         Reason::Icmp(_) => format!("ip route get {}; nft list ruleset", server.address),

@@ -15,7 +15,7 @@ pub(super) fn black_hole(talk: &Conversation, of: Of) -> Option<Finding> {
     let refused = side.refused.as_deref();
     let refused = refused.and_then(|refused| match refused.reason {
         Reason::Icmp(error) => error.mtu().map(|_| &refused.by),
-        Reason::Reset => None,
+        Reason::Reset | Reason::Aborted => None,
     });
     let is_hole = long.is_some_and(Lost::is_too_long)
         || told_in_vain.is_some() && (refused.is_some() || long.is_some());

@@ -167,12 +167,12 @@ impl Tracer {
     }
 }
 
-/// The kernel counts before anybody knows whose packets they are.
+/// The kernel counts before anybody knows which packets they are.
 fn untold_line(reason: &str, all: u64, untold: u64) -> String {
     let packets = counted(all, "packet");
     format!(
-        "{reason}: the kernel of this machine dropped {packets}, also of what is not traced, too \
-         many to tell of {untold} of them"
+        "{reason}: the kernel dropped {packets} in the traced network namespaces, also such as are \
+         not traced, too many to tell of {untold} of them"
     )
 }
 
@@ -238,11 +238,11 @@ mod tests {
     }
 
     #[test]
-    fn drops_that_are_not_told_are_those_of_the_machine() {
+    fn drops_that_are_not_told_are_those_of_all_packets() {
         assert_eq!(
             untold_line("NO_SOCKET", 70, 6),
-            "NO_SOCKET: the kernel of this machine dropped 70 packets, also of what is not traced, \
-             too many to tell of 6 of them"
+            "NO_SOCKET: the kernel dropped 70 packets in the traced network namespaces, also such \
+             as are not traced, too many to tell of 6 of them"
         );
     }
 

@@ -68,6 +68,8 @@ impl Tracer {
         self.take_last_drops();
         let untold = self.report_untold();
         let named = self.take_last_names().await;
+        // Only then is it known which sockets did not answer.
+        self.pipeline.end_events();
         let looked = self.look_once_more().await;
         let untraced = self.report_untraced();
         let read = self.reader.join().context("failed to read the rings");

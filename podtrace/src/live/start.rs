@@ -85,7 +85,11 @@ impl Tracer {
         }
         let (mut probe, channel) = loaded;
         let limits = probe.limits().to_vec();
-        let drops = probe.take_drops();
+        let mut drops = probe.take_drops();
+        if let Some(drops) = &mut drops {
+            let mut spaces = nodes.iter().map(|node| node.netns.id);
+            spaces.try_for_each(|id| drops.watch(id, || probe.namespaces()))?;
+        }
         let diagnostics = options
             .diagnostics
             .then(|| EbpfLogger::init_with_logger(probe.object(), Diagnostics))

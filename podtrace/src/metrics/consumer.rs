@@ -17,7 +17,7 @@ use crate::{
     pipeline::consumer::{Consumer, Tick},
     session::progress::SharedProgress,
     update::Update,
-    verdict::verdict,
+    verdict::{is_judged, verdict},
     world::World,
 };
 
@@ -93,9 +93,9 @@ impl Metrics {
         }
     }
 
-    /// Why a path did not arrive.
+    /// Why a path did not arrive, as far as there is something to judge it by.
     fn cause(&mut self, path: &Path, world: &World) -> Option<&'static str> {
-        if path.outcome.has_gone_on() && !path.was_refused() {
+        if !is_judged(path, world) {
             return None;
         }
         if self.verdicts == 0 {

@@ -1,7 +1,10 @@
 //! The rules of a network namespace's firewall that decide whether a packet is dropped, as they
 //! were at one time.
+pub mod sets;
+
 use serde::{Deserialize, Serialize};
 
+use self::sets::{Lookup, Set};
 use super::{
     hook::{Hook, HookPoint, Layer},
     subnet::AddressPrefix,
@@ -22,6 +25,9 @@ pub struct Ruleset {
     pub netns: u64,
     /// Its chains, each after those of its table that were created before.
     pub chains: Vec<Chain>,
+    /// The sets and maps that its rules ask, as far as their elements are known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<Set>,
     /// Whether there were more than [`RULES_MAX`] rules: what is missing proves nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_cut: bool,
@@ -101,6 +107,9 @@ pub struct Rule {
     /// The names of sets and maps that it asks, as far as their elements are not known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sets: Vec<String>,
+    /// Of a rule that a map of verdicts decides: what it looks up there, if that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub map: Option<Lookup>,
     /// What it does.
     pub action: Action,
 }
@@ -158,6 +167,8 @@ pub enum Test {
     Input(String),
     /// The interface that it leaves by, in the same way.
     Output(String),
+    /// Whether a set has it.
+    Set(Lookup),
 }
 
 impl Family {
@@ -196,6 +207,40 @@ impl Chain {
     }
 }
 
+impl Action {
+    fn is_none(&self) -> bool {
+        *self == Self::Continue
+    }
+
+    fn make_safe(&mut self) {
+        if let Self::Jump(name) | Self::Goto(name) = self {
+            *name = safe(name);
+        }
+    }
+}
+
+impl Rule {
+    /// What it looks up in sets and maps.
+    pub fn lookups(&self) -> impl Iterator<Item = &Lookup> {
+        let sets = self.conditions.iter().filter_map(|one| match &one.test {
+            Test::Set(lookup) => Some(lookup),
+            _ => None,
+        });
+        sets.chain(&self.map)
+    }
+
+    fn lookups_mut(&mut self) -> impl Iterator<Item = &mut Lookup> {
+        let sets = self
+            .conditions
+            .iter_mut()
+            .filter_map(|one| match &mut one.test {
+                Test::Set(lookup) => Some(lookup),
+                _ => None,
+            });
+        sets.chain(&mut self.map)
+    }
+}
+
 impl Ruleset {
     /// The chain of this name in a table.
     #[must_use]
@@ -205,8 +250,16 @@ impl Ruleset {
         self.chains.iter().find(is_it)
     }
 
-    /// Leaves out what is beyond [`RULES_MAX`].
+    /// The set of this name in a table, if its elements are known.
+    #[must_use]
+    pub fn set(&self, family: Family, table: &str, name: &str) -> Option<&Set> {
+        let is_it = |set: &&Set| set.name == name && set.table == table && set.family == family;
+        self.sets.iter().find(is_it)
+    }
+
+    /// Leaves out what is beyond [`RULES_MAX`], and sets beyond the bounds of theirs.
     pub fn bound(&mut self) {
+        sets::bound(&mut self.sets);
         let mut left = RULES_MAX;
         for chain in &mut self.chains {
             self.is_cut |= chain.rules.len() > left;
@@ -222,6 +275,7 @@ impl Ruleset {
         self.bound();
         let clean = |name: &mut String| *name = safe(name);
         self.legacy.iter_mut().for_each(clean);
+        self.sets.iter_mut().for_each(Set::make_safe);
         for chain in &mut self.chains {
             clean(&mut chain.table);
             clean(&mut chain.name);
@@ -229,9 +283,10 @@ impl Ruleset {
             for rule in &mut chain.rules {
                 clean(&mut rule.text);
                 rule.sets.iter_mut().for_each(clean);
-                if let Action::Jump(name) | Action::Goto(name) = &mut rule.action {
-                    clean(name);
+                for lookup in rule.lookups_mut() {
+                    clean(&mut lookup.set);
                 }
+                rule.action.make_safe();
             }
         }
     }

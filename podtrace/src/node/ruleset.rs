@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use rtnetlink::sys::{
     AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket, protocols::NETLINK_NETFILTER,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::{
     model::ruleset::{Ruleset, Test, safe},
@@ -13,6 +13,7 @@ use crate::{
     ruleset::{
         answer::{Answers, ask_chains, ask_generation, ask_rules, generation},
         message::{Kind, Message, messages},
+        sets::{Name, ask_elements, ask_sets},
         trace::{Reader, Traced, begin},
     },
 };
@@ -27,6 +28,8 @@ const DATAGRAM_MAX: usize = 64 << 10;
 const READS_MAX: usize = 4;
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the elements of a namespace's sets are read.
+const ELEMENTS_TIME: Duration = Duration::from_millis(500);
 /// Tables of legacy iptables that are in use, in the thread's namespace.
 const LEGACY: [(&str, &str); 2] = [
     ("iptables", "ip_tables_names"),
@@ -36,7 +39,7 @@ const LEGACY: [(&str, &str); 2] = [
 /// A connection to the firewall of a network namespace.
 pub(crate) struct Firewall {
     socket: TokioSocket,
-    netns: u64,
+    netns: NetNs,
     legacy: Vec<String>,
 }
 
@@ -54,7 +57,7 @@ impl Firewall {
         })?;
         Ok(Self {
             socket: socket?,
-            netns: netns.id,
+            netns: netns.clone(),
             legacy,
         })
     }
@@ -69,6 +72,7 @@ impl Firewall {
             if kind == Kind::NewGeneration {
                 found = generation(object);
             }
+            true
         };
         self.ask(&ask_generation(), take).await?;
         found.ok_or_else(|| io::Error::other("the kernel gives no generation"))
@@ -82,7 +86,7 @@ impl Firewall {
     pub(crate) async fn read(&mut self) -> io::Result<Ruleset> {
         for _ in 0..READS_MAX {
             if let Some(mut ruleset) = self.read_once().await? {
-                ruleset.netns = self.netns;
+                ruleset.netns = self.netns.id;
                 ruleset.legacy.clone_from(&self.legacy);
                 return Ok(ruleset);
             }
@@ -95,30 +99,71 @@ impl Firewall {
     /// None if they have changed meanwhile.
     async fn read_once(&mut self) -> io::Result<Option<Ruleset>> {
         let mut answers = Answers::default();
-        if !self.list(&ask_chains(), &mut answers).await? {
-            return Ok(None);
+        for request in [ask_chains(), ask_sets()] {
+            if !self.list(&request, &mut answers).await? {
+                return Ok(None);
+            }
         }
         for (family, table) in answers.tables().to_vec() {
             if !self.list(&ask_rules(family, &table), &mut answers).await? {
                 return Ok(None);
             }
         }
+        let wanted = answers.wanted();
+        if !wanted.is_empty() {
+            let before = self.generation().await?;
+            self.read_sets(&wanted, &mut answers).await?;
+            if self.generation().await? != before {
+                return Ok(None);
+            }
+        }
         Ok(Some(answers.end()))
+    }
+
+    /// Reads the elements of sets as far as there is time. Those that do not come whole are not
+    /// known.
+    async fn read_sets(&mut self, wanted: &[Name], answers: &mut Answers) -> io::Result<()> {
+        let deadline = Instant::now() + ELEMENTS_TIME;
+        for name in wanted {
+            answers.sets().begin(name);
+            let request = ask_elements(name);
+            let list = self.ask(&request, |kind, family, object| {
+                answers.take(kind, family, object);
+                !answers.sets().is_full()
+            });
+            let read = timeout_at(deadline, list).await;
+            if matches!(read, Ok(Ok(true))) {
+                continue;
+            }
+            answers.sets().forget(name);
+            // The rest of an answer would be taken for that to another question.
+            let runtime = tokio::runtime::Handle::current();
+            self.socket = self.netns.run(|| {
+                let _guard = runtime.enter();
+                connect()
+            })??;
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the list is whole.
     async fn list(&mut self, request: &[u8], answers: &mut Answers) -> io::Result<bool> {
         self.ask(request, |kind, family, object| {
-            answers.take(kind, family, object)
+            answers.take(kind, family, object);
+            true
         })
         .await
     }
 
-    /// Sends a request and takes what comes, until its end; returns whether it is whole.
+    /// Sends a request and takes what comes, until its end or `take` wants no more; returns whether
+    /// it is whole.
     async fn ask(
         &mut self,
         request: &[u8],
-        mut take: impl FnMut(Kind, u8, &[u8]),
+        mut take: impl FnMut(Kind, u8, &[u8]) -> bool,
     ) -> io::Result<bool> {
         self.socket.send(request).await?;
         let mut datagram = BytesMut::with_capacity(DATAGRAM_MAX);
@@ -131,7 +176,11 @@ impl Firewall {
                         take(kind, family, object);
                         return Ok(true);
                     }
-                    Message::Object(kind, family, object) => take(kind, family, object),
+                    Message::Object(kind, family, object) => {
+                        if !take(kind, family, object) {
+                            return Ok(false);
+                        }
+                    }
                     Message::Answer(0) => return Ok(true),
                     Message::Answer(error) => return Err(io::Error::from_raw_os_error(error)),
                     Message::Done(is_whole) => return Ok(is_whole),

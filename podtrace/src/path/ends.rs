@@ -101,7 +101,7 @@ pub fn refuser(refusal: &Refusal, world: &World) -> End {
         _ => Who::Pod(world.identities.pod(netns)),
     });
     let by_address = || match refusal.reason {
-        Reason::Reset => Who::Unknown,
+        Reason::Reset | Reason::Aborted => Who::Unknown,
         Reason::Icmp(_) => who(Some(refusal.by), None, refusal.ts_ns, world),
     };
     End {

@@ -44,6 +44,8 @@ pub enum Reason {
     Icmp(IcmpError),
     /// A reset of TCP, the answer to a SYN.
     Reset,
+    /// A reset of TCP, the answer to a segment of a connection that was open.
+    Aborted,
 }
 
 impl Reason {
@@ -52,8 +54,14 @@ impl Reason {
     pub fn is_refusal(self) -> bool {
         match self {
             Self::Icmp(error) => error.is_refusal(),
-            Self::Reset => true,
+            Self::Reset | Self::Aborted => true,
         }
+    }
+
+    /// Whether it is a reset, whose address tells nobody.
+    #[must_use]
+    pub fn is_reset(self) -> bool {
+        matches!(self, Self::Reset | Self::Aborted)
     }
 }
 
@@ -61,6 +69,7 @@ impl Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Reset => f.write_str("connection refused"),
+            Self::Aborted => f.write_str("connection reset"),
             Self::Icmp(error) => match error.name() {
                 Some(name) => f.write_str(name),
                 None => write!(f, "ICMP type {} code {}", error.kind, error.code),

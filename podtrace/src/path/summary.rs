@@ -39,14 +39,15 @@ impl Summary {
         self.packets += 1;
         self.outcomes[path.outcome.index()] += 1;
         self.incomplete += u64::from(path.incomplete);
-        let is_syn = path.outcome == Outcome::Unanswered
-            && matches!(path.packet.transport, Transport::Tcp { .. });
-        self.unanswered_syns += u64::from(is_syn);
+        let is_tcp = matches!(path.packet.transport, Transport::Tcp { .. });
+        let is_unanswered = |outcome| is_tcp && outcome == Outcome::Unanswered;
+        self.unanswered_syns += u64::from(is_unanswered(path.outcome));
         if let Some(corrected) = corrects {
             let before = [
                 (&mut self.packets, true),
                 (&mut self.outcomes[corrected.outcome.index()], true),
                 (&mut self.incomplete, corrected.incomplete),
+                (&mut self.unanswered_syns, is_unanswered(corrected.outcome)),
             ];
             for (count, was_counted) in before {
                 *count = count.saturating_sub(u64::from(was_counted));
@@ -83,5 +84,29 @@ impl NotShown {
     #[must_use]
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path::builder::tests::{path, syn};
+
+    #[test]
+    fn correction_takes_back_what_was_counted() {
+        let mut summary = Summary::default();
+        let mut first = path(1);
+        first.packet = syn("10.244.1.3");
+        first.outcome = Outcome::Unanswered;
+        summary.count(&first, None);
+        assert_eq!((summary.packets, summary.unanswered_syns), (1, 1));
+        let again = Path {
+            id: 2,
+            outcome: Outcome::Delivered,
+            ..first.clone()
+        };
+        summary.count(&again, Some(LateOf::of(&first)));
+        assert_eq!((summary.packets, summary.unanswered_syns), (1, 0));
+        assert_eq!(summary.outcomes[Outcome::Unanswered.index()], 0);
     }
 }

@@ -1,5 +1,6 @@
 //! A pipeline bounds its memory and counts what it cannot read, for any input.
 mod churn;
+mod ending;
 mod kinds;
 mod memory;
 

@@ -117,10 +117,15 @@ impl Pipeline {
         }
     }
 
-    /// Ends every path and writes the summary, given the final counters.
-    pub fn finish(&mut self, counters: &BTreeMap<u32, TapCounters>, duration_ns: u64) -> &Summary {
+    /// Follows the last events and ends every path; updates may follow, but no events.
+    pub fn end_events(&mut self) {
         self.join_ready(Reorder::all);
         self.end_paths();
+    }
+
+    /// Ends every path and writes the summary, given the final counters.
+    pub fn finish(&mut self, counters: &BTreeMap<u32, TapCounters>, duration_ns: u64) -> &Summary {
+        self.end_events();
         self.count(counters);
         self.end(duration_ns)
     }

@@ -1,16 +1,16 @@
 //! The packets that the kernel drops, as its tracepoint `kfree_skb` tells them.
 mod symbols;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aya::{
     Ebpf,
-    maps::{MapData, PerCpuArray, RingBuf},
+    maps::{HashMap, MapData, PerCpuArray, RingBuf},
     programs::RawTracePoint,
 };
 use podtrace_ebpf::{
     config,
-    dropped::{DROP_REASONS, Dropped},
+    dropped::{DROP_REASONS, DROP_SPACES, Dropped},
 };
 
 use super::{
@@ -34,6 +34,8 @@ const WITH_REASON: usize = 4;
 /// The kernel's list of reasons, and what all their names begin with.
 const REASONS: &str = "skb_drop_reason";
 const REASON_PREFIX: &str = "SKB_DROP_REASON_";
+/// Stands for all namespaces.
+const ALL: u64 = 0;
 /// The place of the counts of all further reasons.
 const LAST: u32 = DROP_REASONS - 1;
 
@@ -78,6 +80,8 @@ impl Layout {
 pub struct Drops {
     ring: RingBuf<MapData>,
     counts: PerCpuArray<MapData, [u64; 3]>,
+    spaces: HashMap<MapData, u64, u8>,
+    watched: BTreeSet<u64>,
     reasons: Enumeration,
     symbols: Symbols,
 }
@@ -97,8 +101,42 @@ impl Drops {
         Ok(Self {
             ring: take(ebpf, config::MAP_DROPS)?,
             counts: take(ebpf, config::MAP_DROP_COUNTS)?,
+            spaces: take(ebpf, config::MAP_DROP_SPACES)?,
+            watched: BTreeSet::new(),
             reasons: layout.reasons,
             symbols: Symbols::read(),
+        })
+    }
+
+    /// Tells of the packets that are dropped in a namespace, by its id; of all namespaces, if there is
+    /// no room for it. `there`: those that are not gone.
+    ///
+    /// # Errors
+    /// When the map cannot be changed.
+    pub fn watch(
+        &mut self,
+        netns: u64,
+        there: impl FnOnce() -> BTreeSet<u64>,
+    ) -> Result<(), ProbeError> {
+        if !self.watched.insert(netns) {
+            return Ok(());
+        }
+        if self.watched.len() >= DROP_SPACES as usize {
+            let there = there();
+            for gone in self
+                .watched
+                .extract_if(.., |id| *id != netns && !there.contains(id))
+            {
+                // It may be missing.
+                let _ = self.spaces.remove(&gone);
+            }
+        }
+        let is_full = self.watched.len() >= DROP_SPACES as usize;
+        let key = if is_full { ALL } else { netns };
+        let added = self.spaces.insert(key, 1, 0);
+        added.map_err(|source| ProbeError::Map {
+            operation: format!("write map {}", config::MAP_DROP_SPACES),
+            source,
         })
     }
 

@@ -1,5 +1,8 @@
 //! Loads the embedded object, registers taps, reads counters.
-use std::{collections::BTreeMap, thread};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -196,6 +199,13 @@ impl Probe {
     #[must_use]
     pub fn limits(&self) -> &[String] {
         &self.limits
+    }
+
+    /// The ids of the namespaces with registered interfaces.
+    #[must_use]
+    pub fn namespaces(&self) -> BTreeSet<u64> {
+        let keys = self.registered.values();
+        keys.map(|key| key.netns_cookie).collect()
     }
 
     /// Takes the source of the packets that the kernel drops, if it is wanted and there is one.

@@ -290,7 +290,7 @@ impl RefusalObject {
     fn new(refusal: &Refusal, world: &World) -> Self {
         let error = match refusal.reason {
             Reason::Icmp(error) => Some(error),
-            Reason::Reset => None,
+            Reason::Reset | Reason::Aborted => None,
         };
         let [pod, node, _] = names(&refuser(refusal, world));
         Self {

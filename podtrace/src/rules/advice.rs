@@ -3,7 +3,7 @@ use super::{
     Cause, Place,
     cause::{Owner, words::echo_sysctl},
 };
-use crate::model::tables::RouteKind;
+use crate::model::tables::{MAIN_TABLE, RouteKind};
 
 /// Programs that ask the network namespace in which they run.
 const ASK_NAMESPACE: [&str; 9] = [
@@ -48,13 +48,18 @@ impl Cause {
                 owner,
                 subnet: Some(subnet),
                 kind,
+                table,
             } => {
                 let kind = match kind {
                     RouteKind::Blackhole => "blackhole",
                     RouteKind::Unreachable => "unreachable",
                     _ => "prohibit",
                 };
-                inside(owner, &format!("ip route del {kind} {subnet}"))
+                let table = match *table {
+                    MAIN_TABLE => String::new(),
+                    other => format!(" table {other}"),
+                };
+                inside(owner, &format!("ip route del {kind} {subnet}{table}"))
             }
             Self::RefusedByRoute { owner, .. } => inside(owner, "ip rule"),
             Self::ReversePath { at, source, .. } => {
@@ -79,6 +84,7 @@ impl Cause {
                 at,
                 address,
                 owner: Some(owner),
+                ..
             } => {
                 let is_here = at.node == owner.node;
                 let look = ip(owner, &format!("link show dev {}", owner.interface));
@@ -94,6 +100,14 @@ impl Cause {
             }
             Self::NeighbourFailed { at, address, .. } => {
                 ip(at, &format!("neigh show {address} dev {}", at.interface))
+            }
+            Self::OffLink { at, address, .. } => {
+                let look = ip(at, &format!("route get {address}"));
+                format!("{look}; it should lead to a gateway: see to the prefix length, too")
+            }
+            Self::WrongPort { at, mac, ports } => {
+                let (port, bridge) = (&ports.0, &at.interface);
+                format!("bridge fdb del {mac} dev {port} master (of {bridge})")
             }
             Self::WrongMac {
                 at,
@@ -161,8 +175,16 @@ impl Cause {
                 format!("{look}; see to the server's log")
             }
             Self::AddressMissing { at, .. } => {
-                let look = ip(at, &format!("addr show dev {}", at.interface));
-                format!("{look}; a new pod gets an address from the CNI plugin")
+                let interface = &at.interface;
+                match at.pod {
+                    Some(_) => {
+                        let look = ip(at, &format!("addr show dev {interface}"));
+                        format!("{look}; a new pod gets an address from the CNI plugin")
+                    }
+                    None => format!(
+                        "ip -d link show dev {interface}: local has to be an address of the node"
+                    ),
+                }
             }
             Self::TtlExpired { .. }
             | Self::WrongMac { .. }

@@ -52,6 +52,8 @@ pub enum Cause {
         subnet: Option<AddressPrefix>,
         /// How it refuses.
         kind: RouteKind,
+        /// The number of its table.
+        table: u32,
     },
     /// The route to a pod of the node leads by another interface than the pod's.
     RouteAstray {
@@ -91,7 +93,7 @@ pub enum Cause {
         /// The MAC address that it should name, if it is known.
         right: Option<Mac>,
     },
-    /// The next hop did not answer.
+    /// The next hop did not answer, or has not yet.
     NeighbourFailed {
         /// The interface towards it.
         at: Place,
@@ -99,6 +101,17 @@ pub enum Cause {
         address: IpAddr,
         /// The interface that has the address, if it is known.
         owner: Option<Box<Place>>,
+        /// Whether it is still being asked, while packets wait.
+        is_asked: bool,
+    },
+    /// An address is asked for on a link that its owner is not on.
+    OffLink {
+        /// The interface that asks.
+        at: Place,
+        /// The address.
+        address: IpAddr,
+        /// The interface that has it.
+        owner: Box<Place>,
     },
     /// The frame is for a MAC address that is not the receiver's.
     WrongMac {
@@ -110,6 +123,15 @@ pub enum Cause {
         mac: Mac,
         /// The right one.
         right: Option<Mac>,
+    },
+    /// A bridge sends frames for a MAC address to a port that nobody with it is behind.
+    WrongPort {
+        /// The bridge.
+        at: Place,
+        /// The MAC address.
+        mac: Mac,
+        /// The port of the forwarding entry, and the right one.
+        ports: Box<(String, String)>,
     },
     /// A VXLAN interface has no forwarding entry for a MAC address.
     NoForwardingEntry {
@@ -259,7 +281,7 @@ pub enum Cause {
 
 impl Cause {
     /// The names of all causes in JSON.
-    pub const NAMES: [&'static str; 30] = [
+    pub const NAMES: [&'static str; 33] = [
         "device_down",
         "mtu_exceeded",
         "ttl_expired",
@@ -269,8 +291,11 @@ impl Cause {
         "reverse_path",
         "forwarding_off",
         "neighbour_missing",
+        "neighbour_asked",
         "neighbour_failed",
+        "off_link",
         "wrong_mac",
+        "wrong_port",
         "no_forwarding_entry",
         "wrong_vtep",
         "vni_differs",
@@ -291,6 +316,15 @@ impl Cause {
         "firewall_rule",
         "unknown",
     ];
+
+    /// The same once the kernel has given up: nobody has answered.
+    #[must_use]
+    pub fn given_up(mut self) -> Self {
+        if let Self::NeighbourFailed { is_asked, .. } = &mut self {
+            *is_asked = false;
+        }
+        self
+    }
 
     /// What could be it, where it is not known.
     #[must_use]
@@ -334,8 +368,11 @@ impl Cause {
             Self::ReversePath { .. } => "reverse_path",
             Self::ForwardingOff { .. } => "forwarding_off",
             Self::NeighbourMissing { .. } => "neighbour_missing",
+            Self::NeighbourFailed { is_asked: true, .. } => "neighbour_asked",
             Self::NeighbourFailed { .. } => "neighbour_failed",
+            Self::OffLink { .. } => "off_link",
             Self::WrongMac { .. } => "wrong_mac",
+            Self::WrongPort { .. } => "wrong_port",
             Self::NoForwardingEntry { .. } => "no_forwarding_entry",
             Self::WrongVtep { .. } => "wrong_vtep",
             Self::VniDiffers { .. } => "vni_differs",

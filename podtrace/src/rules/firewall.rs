@@ -1,11 +1,13 @@
 //! Which rules of a firewall could drop a packet.
+mod lookup;
+
 use std::net::IpAddr;
 
 use super::candidate::{Candidate, RuleCandidate};
 use crate::model::{
     drop::DropRule,
     hook::{Hook, HookPoint, Layer},
-    ruleset::{Action, Base, Chain, Condition, Rule, Ruleset, Test},
+    ruleset::{Action, Base, Chain, Condition, Rule, Ruleset, Test, sets::Set},
 };
 
 /// Chains that jump to each other, at most: the kernel allows 16.
@@ -58,6 +60,26 @@ enum Holds {
     Yes,
     No,
     Maybe,
+}
+
+impl Holds {
+    /// Whether both hold.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::No, _) | (_, Self::No) => Self::No,
+            (Self::Maybe, _) | (_, Self::Maybe) => Self::Maybe,
+            _ => Self::Yes,
+        }
+    }
+
+    /// Whether one of them holds.
+    fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
+            (Self::Maybe, _) | (_, Self::Maybe) => Self::Maybe,
+            _ => Self::No,
+        }
+    }
 }
 
 /// How a chain ends for a packet.
@@ -160,44 +182,70 @@ impl<'a> Walk<'a, '_> {
     /// Follows a packet through a chain. `comes`: whether it surely comes there.
     fn follow(&mut self, chain: &'a Chain, depth: usize, comes: bool) -> End {
         for rule in &chain.rules {
-            let holds = self.asked.holds(rule);
+            let holds = self.asked.holds(rule, chain, self.ruleset);
             self.left = self.left.saturating_sub(1);
             if holds == Holds::No || self.left == 0 {
                 continue;
             }
-            let is_sure = comes && holds == Holds::Yes;
-            let end = match &rule.action {
-                Action::Continue => End::Open,
-                Action::Accept => self.decide(is_sure),
-                Action::Drop | Action::Reject => {
-                    self.find(chain, Some(rule), is_sure);
-                    self.decide(is_sure)
-                }
-                Action::Return if holds == Holds::Yes => return End::Open,
-                Action::Return => {
-                    self.is_certain = false;
-                    End::Open
-                }
-                Action::Map => {
-                    self.find(chain, Some(rule), false);
-                    self.is_certain = false;
-                    End::Open
-                }
-                Action::Jump(name) | Action::Goto(name) => {
-                    let end = self.jump(chain, name, depth, is_sure);
-                    let is_last = matches!(rule.action, Action::Goto(_)) && holds == Holds::Yes;
-                    if is_last {
-                        return end;
-                    }
-                    end
-                }
+            let end = match self.mapped(rule, chain) {
+                Some(actions) => actions.into_iter().find_map(|(action, found)| {
+                    self.act(chain, rule, action, (holds.and(found), comes), depth)
+                }),
+                None => self.act(chain, rule, &rule.action, (holds, comes), depth),
             };
-            // What may not have come here goes on.
-            if end == End::Decided && holds == Holds::Yes {
-                return End::Decided;
+            if let Some(end) = end {
+                return end;
             }
         }
         End::Open
+    }
+
+    /// What a rule's map of verdicts does, if that is known.
+    fn mapped(&self, rule: &'a Rule, chain: &Chain) -> Option<Vec<(&'a Action, Holds)>> {
+        let map = rule.map.as_ref()?;
+        let set = self.ruleset.set(chain.family, &chain.table, &map.set);
+        self.asked.mapped(map, set)
+    }
+
+    /// Takes what a rule does with a packet; none if it goes on in the chain. `comes`: whether it holds,
+    /// and whether the packet surely comes there.
+    fn act(
+        &mut self,
+        chain: &'a Chain,
+        rule: &'a Rule,
+        action: &'a Action,
+        (holds, comes): (Holds, bool),
+        depth: usize,
+    ) -> Option<End> {
+        let is_sure = comes && holds == Holds::Yes;
+        let end = match action {
+            Action::Continue => End::Open,
+            Action::Accept => self.decide(is_sure),
+            Action::Drop | Action::Reject => {
+                self.find(chain, Some(rule), is_sure);
+                self.decide(is_sure)
+            }
+            Action::Return if holds == Holds::Yes => return Some(End::Open),
+            Action::Return => {
+                self.is_certain = false;
+                End::Open
+            }
+            Action::Map => {
+                self.find(chain, Some(rule), false);
+                self.is_certain = false;
+                End::Open
+            }
+            Action::Jump(name) | Action::Goto(name) => {
+                let end = self.jump(chain, name, depth, is_sure);
+                let is_last = matches!(action, Action::Goto(_)) && holds == Holds::Yes;
+                if is_last {
+                    return Some(end);
+                }
+                end
+            }
+        };
+        // What may not have come here goes on.
+        (end == End::Decided && holds == Holds::Yes).then_some(End::Decided)
     }
 
     fn jump(&mut self, from: &'a Chain, name: &str, depth: usize, is_sure: bool) -> End {
@@ -251,22 +299,17 @@ impl Asked<'_> {
             || device.is_none_or(|device| devices.iter().any(|name| is_named(device, name)))
     }
 
-    fn holds(&self, rule: &Rule) -> Holds {
-        let conditions = rule.conditions.iter().map(|one| self.meets(one));
-        conditions.fold(
-            match rule.is_conditional {
-                true => Holds::Maybe,
-                false => Holds::Yes,
-            },
-            |all, one| match (all, one) {
-                (Holds::No, _) | (_, Holds::No) => Holds::No,
-                (Holds::Maybe, _) | (_, Holds::Maybe) => Holds::Maybe,
-                _ => Holds::Yes,
-            },
-        )
+    fn holds(&self, rule: &Rule, chain: &Chain, ruleset: &Ruleset) -> Holds {
+        let set = |name: &str| ruleset.set(chain.family, &chain.table, name);
+        let conditions = rule.conditions.iter().map(|one| self.meets(one, &set));
+        let first = match rule.is_conditional {
+            true => Holds::Maybe,
+            false => Holds::Yes,
+        };
+        conditions.fold(first, Holds::and)
     }
 
-    fn meets(&self, condition: &Condition) -> Holds {
+    fn meets<'a>(&self, condition: &Condition, set: &dyn Fn(&str) -> Option<&'a Set>) -> Holds {
         let within =
             |port: Option<u16>, from: u16, to: u16| port.map(|port| (from..=to).contains(&port));
         let known = match &condition.test {
@@ -283,6 +326,11 @@ impl Asked<'_> {
             },
             Test::Output(name) => match self.output {
                 Some(output) => Some(is_named(output, name)),
+                None => return Holds::No,
+            },
+            Test::Set(lookup) => match self.is_in(lookup, set(&lookup.set)) {
+                Some(Holds::Maybe) => None,
+                Some(holds) => Some(holds == Holds::Yes),
                 None => return Holds::No,
             },
         };

@@ -61,6 +61,30 @@ pub fn larger_sender(view: View<'_>, source: IpAddr, mtu: u32) -> Option<Box<(Pl
     Some(Box::new((view.place(at), at.device.mtu)))
 }
 
+/// Whether an address is asked for on a link that nobody who has it is on: all are behind bridges
+/// whose ports lead to known interfaces alone.
+#[must_use]
+pub fn off_link(view: View<'_>, at: At<'_>, address: IpAddr) -> Option<Cause> {
+    let here = segment(view, at)?;
+    let is_apart = |owner: At<'_>| segment(view, owner).is_some_and(|there| !there.is(here));
+    let owner = view.owners(address).next()?;
+    view.owners(address).all(is_apart).then(|| Cause::OffLink {
+        at: view.place(at),
+        address,
+        owner: Box::new(view.place(owner)),
+    })
+}
+
+/// The bridge that an interface is behind, if all of its ports lead to known interfaces.
+fn segment<'a>(view: View<'a>, at: At<'a>) -> Option<At<'a>> {
+    let bridge = match at.device.kind {
+        DeviceKind::Bridge => Some(at),
+        _ => at.bridge().or_else(|| view.peer(at)?.bridge()),
+    };
+    let leads_out = |bridge: &At<'a>| ports(*bridge).any(|port| view.peer(port).is_none());
+    bridge.filter(|bridge| !leads_out(bridge))
+}
+
 /// Where a bridge sends a frame.
 #[derive(Clone, Copy, Debug)]
 pub enum Forwarded<'a> {
@@ -94,6 +118,9 @@ pub fn forward<'a>(
             && entry.ifindex != bridge.device.ifindex
     });
     let learned = entry.and_then(|entry| bridge.beside(entry.ifindex));
+    if let Some(cause) = learned.and_then(|port| wrong_port(view, bridge, port, mac)) {
+        return Err(cause);
+    }
     // What has sent nothing yet is not learned, but all ports get the frame.
     let port = learned.or_else(|| {
         let mut ports = ports(bridge);
@@ -112,6 +139,20 @@ pub fn forward<'a>(
             None => Ok(Forwarded::Port(port)),
         },
     }
+}
+
+/// Whether a forwarding entry leads to another port than the one that a MAC address is behind.
+fn wrong_port(view: View<'_>, bridge: At<'_>, port: At<'_>, mac: Mac) -> Option<Cause> {
+    let has = |port: &At<'_>| Some(view.peer(*port)?.has_mac(mac));
+    if has(&port)? {
+        return None;
+    }
+    let right = ports(bridge).find(|port| has(port) == Some(true))?;
+    Some(Cause::WrongPort {
+        at: view.place(bridge),
+        mac,
+        ports: Box::new((port.device.name.clone(), right.device.name.clone())),
+    })
 }
 
 /// The ports of a bridge.

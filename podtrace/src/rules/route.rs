@@ -227,6 +227,7 @@ pub fn onward<'a>(
             owner: owner(),
             subnet: None,
             kind,
+            table: MAIN_TABLE,
         }));
     }
     let to = wanted.to;
@@ -241,6 +242,7 @@ pub fn onward<'a>(
             owner: owner(),
             subnet: Some(route.subnet()),
             kind: route.kind,
+            table: route.table,
         }));
     }
     let by = route.ifindex.and_then(|ifindex| at.beside(ifindex));
@@ -295,7 +297,18 @@ pub fn neighbour(view: View<'_>, at: At<'_>, next: IpAddr) -> Option<Cause> {
     let learns = at.device.vxlan.as_ref().is_none_or(|vxlan| vxlan.learning);
     match next_mac(at, next) {
         NextMac::Known(_) => None,
-        NextMac::Failed | NextMac::Asked if learns => Some(silent(view, at, next)),
+        NextMac::Failed if learns => Some(silent(view, at, next)),
+        NextMac::Asked if learns => Some(match silent(view, at, next) {
+            Cause::NeighbourFailed {
+                at, address, owner, ..
+            } => Cause::NeighbourFailed {
+                at,
+                address,
+                owner,
+                is_asked: true,
+            },
+            cause => cause,
+        }),
         NextMac::Missing if learns => None,
         // Frames of a question have no forwarding entry.
         _ => Some(Cause::NeighbourMissing {
@@ -336,10 +349,14 @@ pub fn silent(view: View<'_>, at: At<'_>, next: IpAddr) -> Cause {
             behind: None,
         };
     }
+    if let Some(cause) = link::off_link(view, at, next) {
+        return cause;
+    }
     Cause::NeighbourFailed {
         at: view.place(at),
         address: next,
         owner: owner.map(|owner| Box::new(view.place(owner))),
+        is_asked: false,
     }
 }
 

@@ -37,6 +37,18 @@ pub fn vtep(view: View<'_>, at: At<'_>, mac: Mac, to: IpAddr) -> Result<IpAddr, 
     })
 }
 
+/// Whether a VXLAN interface sends from an address that its namespace does not have: there is no
+/// route for that.
+#[must_use]
+pub fn foreign_source(view: View<'_>, at: At<'_>) -> Option<Cause> {
+    let address = at.device.vxlan.as_ref()?.local?;
+    (!at.is_local(address) && view.is_whole()).then(|| Cause::AddressMissing {
+        at: view.place(at),
+        address,
+        holder: None,
+    })
+}
+
 /// The VXLAN interface of the node that has an address, with the same VNI; none if that is not
 /// known for sure.
 #[must_use]

@@ -7,6 +7,7 @@ use super::{
     message::{Kind, Message, messages, request},
     prune::prune,
     rule,
+    sets::{self, Name, Sets},
 };
 use crate::{
     model::{
@@ -62,6 +63,12 @@ pub(crate) fn family(number: u8) -> Option<Family> {
     known.map(|(family, _)| *family)
 }
 
+/// The number of a family.
+pub(super) fn number_of(family: Family) -> u8 {
+    let known = FAMILIES.iter().find(|(one, _)| *one == family);
+    known.map_or(0, |(_, number)| *number)
+}
+
 /// Asks for the number of the last change.
 pub(crate) fn ask_generation() -> Vec<u8> {
     request(Kind::GetGeneration, 0, NLM_F_REQUEST).bytes()
@@ -74,10 +81,8 @@ pub(crate) fn ask_chains() -> Vec<u8> {
 
 /// Asks for the rules of a table.
 pub(crate) fn ask_rules(family: Family, table: &str) -> Vec<u8> {
-    let known = FAMILIES.iter().find(|(one, _)| *one == family);
-    let number = known.map_or(0, |(_, number)| *number);
     let flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let rules = request(Kind::GetRule, number, flags);
+    let rules = request(Kind::GetRule, number_of(family), flags);
     rules.with_text(RULE_TABLE, table).bytes()
 }
 
@@ -95,6 +100,7 @@ pub(crate) struct Answers {
     /// Tables with chains that do not just translate.
     tables: Vec<(Family, String)>,
     rules: usize,
+    sets: Sets,
 }
 
 impl Answers {
@@ -106,6 +112,8 @@ impl Answers {
         match kind {
             Kind::NewChain => self.take_chain(family, object),
             Kind::NewRule => self.take_rule(family, object),
+            Kind::NewSet => self.sets.take(family, object),
+            Kind::NewElements => self.sets.take_elements(family, object),
             _ => {}
         }
     }
@@ -113,6 +121,16 @@ impl Answers {
     /// The tables whose rules may drop packets.
     pub(crate) fn tables(&self) -> &[(Family, String)] {
         &self.tables
+    }
+
+    /// The sets whose elements are to be asked for, once all rules have come.
+    pub(crate) fn wanted(&self) -> Vec<Name> {
+        self.sets.wanted(&self.ruleset)
+    }
+
+    /// The sets as they come in.
+    pub(crate) fn sets(&mut self) -> &mut Sets {
+        &mut self.sets
     }
 
     fn take_chain(&mut self, family: Family, object: &[u8]) {
@@ -149,6 +167,7 @@ impl Answers {
         let (Some(table), Some(chain)) = (get(RULE_TABLE), get(RULE_CHAIN)) else {
             return;
         };
+        let in_table = table.clone();
         let Some((place, count)) = self.places.get_mut(&(family, table, chain)) else {
             return;
         };
@@ -164,17 +183,21 @@ impl Answers {
         let list = attribute(object, RULE_EXPRESSIONS).unwrap_or_default();
         let comment = attribute(object, RULE_DATA).and_then(comment);
         let handle = attribute(object, RULE_HANDLE).and_then(long_number);
+        let sets = &self.sets;
+        let key_len = |set: &str| sets.key_len(&(family, in_table.clone(), set.to_owned()));
         chain.rules.push(Rule {
             number: *count,
             handle: handle.unwrap_or_default(),
-            ..rule::rule(family, list, comment.as_deref())
+            ..rule::rule(family, list, comment.as_deref(), &key_len)
         });
     }
 
     /// What of it may drop packets.
     pub(crate) fn end(mut self) -> Ruleset {
+        let anonymous = self.sets.end(&mut self.ruleset);
         prune(&mut self.ruleset);
         self.ruleset.bound();
+        sets::settle(&mut self.ruleset, &anonymous);
         self.ruleset
     }
 }

@@ -52,9 +52,11 @@ pub(super) enum Expression<'a> {
         low: &'a [u8],
         high: &'a [u8],
     },
-    /// Looks a register up in a set, or in a map of verdicts.
+    /// Looks a register up in a set, in a map of verdicts, or in one of values.
     Lookup {
         from: usize,
+        /// Where a value goes.
+        to: Option<usize>,
         set: String,
         is_not: bool,
         is_map: bool,
@@ -136,6 +138,7 @@ fn expression<'a>(name: &str, data: &'a [u8]) -> Option<Expression<'a>> {
         },
         "lookup" => Expression::Lookup {
             from: at(2)?,
+            to: at(3),
             set: text(get(1)?),
             is_not: of(5).is_some_and(|flags| flags & 1 == 1),
             is_map: of(3) == Some(0),

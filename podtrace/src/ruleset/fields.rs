@@ -2,7 +2,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::{
-    model::{ruleset::Test, subnet::AddressPrefix},
+    model::{
+        ruleset::{Test, sets::Value},
+        subnet::AddressPrefix,
+    },
     packet::{IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP},
 };
 
@@ -172,6 +175,18 @@ impl Field {
         })
     }
 
+    /// What of a packet it is.
+    pub(super) fn what(self) -> Value {
+        match (self.header, self.name) {
+            (_, "saddr") => Value::Source,
+            (_, "daddr") => Value::Destination,
+            (_, "protocol" | "nexthdr") => Value::Protocol,
+            (Header::Transport(_), "sport") => Value::SourcePort,
+            (Header::Transport(_), "dport") => Value::DestinationPort,
+            _ => Value::Number,
+        }
+    }
+
     /// A value in words. `bits`: how many of the first ones count.
     pub(super) fn value(self, bytes: &[u8], bits: usize) -> String {
         let is_whole = bits == self.len * 8;
@@ -243,7 +258,7 @@ fn number(bytes: &[u8]) -> u64 {
 }
 
 /// A number that is not too long for one, in words.
-fn decimal(bytes: &[u8]) -> String {
+pub(super) fn decimal(bytes: &[u8]) -> String {
     match bytes.len() {
         0..=8 => number(bytes).to_string(),
         _ => hex(bytes),

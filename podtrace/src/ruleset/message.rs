@@ -21,19 +21,27 @@ pub(crate) enum Kind {
     GetChain,
     NewRule,
     GetRule,
+    NewSet,
+    GetSet,
+    NewElements,
+    GetElements,
     NewGeneration,
     GetGeneration,
     Trace,
 }
 
 /// The kinds with their numbers.
-const KINDS: [(Kind, u16); 9] = [
+const KINDS: [(Kind, u16); 13] = [
     (Kind::NewTable, 0),
     (Kind::GetTable, 1),
     (Kind::NewChain, 3),
     (Kind::GetChain, 4),
     (Kind::NewRule, 6),
     (Kind::GetRule, 7),
+    (Kind::NewSet, 9),
+    (Kind::GetSet, 10),
+    (Kind::NewElements, 12),
+    (Kind::GetElements, 13),
     (Kind::NewGeneration, 15),
     (Kind::GetGeneration, 16),
     (Kind::Trace, 17),

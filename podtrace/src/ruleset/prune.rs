@@ -1,7 +1,7 @@
 //! Leaves out what drops no packet.
 use std::collections::{HashMap, HashSet};
 
-use crate::model::ruleset::{Action, Chain, Family, Ruleset};
+use crate::model::ruleset::{Action, Chain, Family, Rule, Ruleset, sets::Set};
 
 /// A chain by its family, its table and its name.
 type Key = (Family, String, String);
@@ -23,7 +23,9 @@ pub(crate) fn prune(ruleset: &mut Ruleset) {
         .chains
         .iter()
         .map(|chain| {
-            let targets = chain.rules.iter().filter_map(|rule| match &rule.action {
+            let rules = chain.rules.iter();
+            let actions = rules.flat_map(|rule| actions(rule, chain, &ruleset.sets));
+            let targets = actions.filter_map(|action| match action {
                 Action::Jump(name) | Action::Goto(name) => numbers.get(&key(chain, name)).copied(),
                 _ => None,
             });
@@ -36,7 +38,8 @@ pub(crate) fn prune(ruleset: &mut Ruleset) {
             || chain
                 .rules
                 .iter()
-                .any(|rule| matches!(rule.action, Action::Drop | Action::Reject | Action::Map))
+                .flat_map(|rule| actions(rule, chain, &ruleset.sets))
+                .any(|action| matches!(action, Action::Drop | Action::Reject | Action::Map))
     });
     let decides = reaching(&|chain| {
         let mut rules = chain.rules.iter();
@@ -75,6 +78,18 @@ pub(crate) fn prune(ruleset: &mut Ruleset) {
         number += 1;
         kept.contains(&(number - 1))
     });
+}
+
+/// What a rule may do: what a map of verdicts has, if its elements are known.
+fn actions<'a>(rule: &'a Rule, chain: &Chain, sets: &'a [Set]) -> Vec<&'a Action> {
+    let is_it = |set: &&Set, name: &str| {
+        set.name == name && set.table == chain.table && set.family == chain.family
+    };
+    let map = rule.map.as_ref();
+    match map.and_then(|map| sets.iter().find(|set| is_it(set, &map.set))) {
+        Some(set) => set.elements.iter().map(|one| &one.action).collect(),
+        None => vec![&rule.action],
+    }
 }
 
 /// The chains for which something holds, and those that lead to one of them.

@@ -1,5 +1,6 @@
 //! A rule from its expressions: its words, its conditions, and what it does.
 mod compare;
+mod lookup;
 mod xtables;
 
 use super::{
@@ -24,7 +25,7 @@ const CONNECTION: [&str; 8] = [
     "l3proto",
 ];
 /// The bits of `ct state`.
-const STATES: [&str; 7] = [
+pub(super) const STATES: [&str; 7] = [
     "invalid",
     "established",
     "related",
@@ -60,9 +61,14 @@ enum What {
     Other(String),
 }
 
+/// The length of a set's key in bytes, by its name.
+type KeyLen<'a> = &'a dyn Fn(&str) -> Option<usize>;
+
 /// Reads a rule of a table.
 #[derive(Default)]
-struct Reader {
+struct Reader<'a> {
+    /// The lengths of the keys of sets, in bytes.
+    key_len: Option<KeyLen<'a>>,
     network: Option<Header>,
     transport: Option<u8>,
     registers: [Option<Loaded>; 16],
@@ -75,7 +81,12 @@ struct Reader {
 }
 
 /// The rule with these expressions. `comment`: what its author says of it.
-pub(super) fn rule(family: Family, list: &[u8], comment: Option<&str>) -> Rule {
+pub(super) fn rule(
+    family: Family,
+    list: &[u8],
+    comment: Option<&str>,
+    key_len: KeyLen<'_>,
+) -> Rule {
     let network = match family {
         Family::Ip => Some(Header::Ipv4),
         Family::Ip6 => Some(Header::Ipv6),
@@ -83,6 +94,7 @@ pub(super) fn rule(family: Family, list: &[u8], comment: Option<&str>) -> Rule {
     };
     let mut reader = Reader {
         network,
+        key_len: Some(key_len),
         ..Reader::default()
     };
     let mut all = expressions(list).peekable();
@@ -112,7 +124,7 @@ pub(super) fn rule(family: Family, list: &[u8], comment: Option<&str>) -> Rule {
     reader.end(comment)
 }
 
-impl Reader {
+impl Reader<'_> {
     fn take(&mut self, expression: Expression<'_>) {
         match expression {
             Expression::Payload {
@@ -139,19 +151,14 @@ impl Reader {
             } => self.range(from, is_not, low, high),
             Expression::Lookup {
                 from,
+                to,
                 set,
                 is_not,
                 is_map,
             } => {
-                let name = self
-                    .loaded(from)
-                    .map_or_else(String::new, |loaded| self.name(&loaded));
-                let kind = if is_map { "vmap " } else { "" };
-                let not = if is_not { "!= " } else { "" };
-                self.unknown(format!("{name} {not}{kind}@{set}"));
-                self.rule.sets.push(safe(&set));
-                if is_map {
-                    self.rule.action = Action::Map;
+                self.look_up(from, &set, is_not, is_map);
+                if let Some(to) = to {
+                    self.load(to, What::Other("map".to_owned()));
                 }
             }
             Expression::Verdict(verdict) => self.decide(verdict),
@@ -191,11 +198,13 @@ impl Reader {
 
     /// Adds words, and forgets those that they imply.
     fn say(&mut self, words: String) {
-        let first = words.split(' ').next().unwrap_or_default();
+        let parts = words.split(" . ");
+        let firsts: Vec<_> = parts.filter_map(|part| part.split(' ').next()).collect();
         self.implied.retain(|implied| {
-            let names_family = implied.starts_with("meta nfproto")
-                && matches!(first, "ip" | "ip6" | "icmp" | "icmpv6");
-            !names_family && implied.strip_prefix("meta l4proto ") != Some(first)
+            let is_family = |first: &&str| matches!(*first, "ip" | "ip6" | "icmp" | "icmpv6");
+            let names_family = implied.starts_with("meta nfproto") && firsts.iter().any(is_family);
+            let protocol = implied.strip_prefix("meta l4proto ");
+            !names_family && !protocol.is_some_and(|protocol| firsts.contains(&protocol))
         });
         self.words.push(words);
     }
@@ -289,7 +298,7 @@ fn sign(op: u32) -> &'static str {
 }
 
 /// A number of the processor in the order of the network.
-fn reversed(value: &[u8]) -> Vec<u8> {
+pub(super) fn reversed(value: &[u8]) -> Vec<u8> {
     let mut value = value.to_owned();
     if cfg!(target_endian = "little") {
         value.reverse();

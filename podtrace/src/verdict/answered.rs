@@ -51,7 +51,7 @@ fn said(reason: Reason) -> Said {
 /// Whether a rule of a firewall can answer so.
 fn may_be_rejected(reason: Reason) -> bool {
     match reason {
-        Reason::Reset => true,
+        Reason::Reset | Reason::Aborted => true,
         Reason::Icmp(error) if error.is_v4 => error.kind == 3 && error.code != 4,
         Reason::Icmp(error) => error.kind == 1,
     }
@@ -159,7 +159,7 @@ impl Question<'_> {
 
     /// The tap that saw a reset first, which may be anybody's.
     fn first_tap(&self, refusal: &Refusal) -> Option<String> {
-        let (interface, direction) = refusal.at.filter(|_| refusal.reason == Reason::Reset)?;
+        let (interface, direction) = refusal.at.filter(|_| refusal.reason.is_reset())?;
         self.world.tap_in_words(interface, direction)
     }
 
@@ -174,6 +174,14 @@ impl Question<'_> {
         }
         let cause = self.walk().cause;
         cause.filter(|cause| matches!(cause, Cause::DeviceDown { .. } | Cause::PortBlocked { .. }))
+    }
+
+    /// Whether a question for an address reaches nobody who has it from where it was first seen.
+    fn off_link(&self, address: IpAddr) -> Option<Cause> {
+        let first = self.path.hops.first()?.interface;
+        let first = self.world.tap_points.get(first)?;
+        let asker = self.view.find(first.node, first.netns_id, first.ifindex)?;
+        link::off_link(self.view, asker, address)
     }
 
     /// Names why nobody answers a question for a neighbour's address.
@@ -198,6 +206,9 @@ impl Question<'_> {
             });
             return self.conclude(verdict, cause, !is_ours);
         };
+        if let Some(cause) = self.off_link(address) {
+            return self.conclude(verdict, cause, false);
+        }
         let host = self.view.peer(owner);
         let down = link::down(self.view, owner).filter(|_| !owner.device.up);
         let down = down

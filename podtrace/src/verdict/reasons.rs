@@ -81,12 +81,12 @@ const TABLE: &str = "\
 IP_CSUM|a wrong checksum of IP||
 IP_INHDR|an IP header that the kernel refuses|ttl_expired,forwarding_off|
 IP_RPFILTER|rp_filter|reverse_path|ip route get <source>; sysctl net.ipv4.conf.all.rp_filter
-IP_LOCAL_SOURCE|the source is an address of this node|duplicate_address|
+IP_LOCAL_SOURCE|the source is an address of this node|duplicate_address|ip -br addr show to <source>; the sender has an address of this node
 IP_INVALID_SOURCE|an invalid source address||
 IP_INVALID_DEST|an invalid destination address||
 IP_LOCALNET|a loopback address from outside||sysctl net.ipv4.conf.all.route_localnet
 IP_INNOROUTES|no route for what came in|address_missing,no_route,refused_by_route,forwarding_off,device_down|ip route get <destination>
-IP_OUTNOROUTES|no route for what is sent|no_route,refused_by_route,device_down|ip route get <destination>
+IP_OUTNOROUTES|no route for what is sent|no_route,refused_by_route,device_down,address_missing|ip route get <destination>
 IP_INADDRERRORS|an address that it does not forward to|address_missing,forwarding_off,refused_by_route,no_route|sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding
 PKT_TOO_BIG|larger than the MTU|mtu_exceeded|tracepath <destination>
 FRAG_REASM_TIMEOUT|a fragment was missing for too long||
@@ -103,7 +103,7 @@ IPV6_NDISC_NS_OTHERHOST|a neighbour solicitation for somebody else|wrong_mac|
 ICMP_CSUM|a wrong checksum of ICMP||
 INVALID_PROTO|nobody takes this protocol||
 IP_NOPROTO|nobody takes this protocol|no_listener|
-OTHERHOST|a frame for another MAC address|wrong_mac,device_down,port_blocked,no_owner|ip neigh show
+OTHERHOST|a frame for another MAC address|wrong_mac,wrong_port,device_down,port_blocked,no_owner|ip neigh show
 DEV_HDR|a header that the driver refuses||
 QUEUE_PURGE|its queue was emptied, as when an interface goes|device_down|ip link show
 RECURSION_LIMIT|devices on top of each other in a circle|loop|ip -d link show
@@ -168,8 +168,8 @@ TAP_TXFILTER|a filter of a tap interface||
 TAP_FILTER|a filter of a tap interface||
 PACKET_SOCK_ERROR|a packet socket could not take it||
 NEIGH_CREATEFAIL|no room for a neighbour entry||sysctl net.ipv4.neigh.default.gc_thresh3
-NEIGH_FAILED|the neighbour does not answer|neighbour_failed,neighbour_missing,no_owner,device_down|ip neigh show
-NEIGH_QUEUEFULL|too many packets wait for the neighbour|neighbour_failed,neighbour_missing,no_owner|ip neigh show
+NEIGH_FAILED|the neighbour does not answer|neighbour_failed,off_link,neighbour_missing,no_owner,device_down|ip neigh show
+NEIGH_QUEUEFULL|too many packets wait for the neighbour|neighbour_failed,off_link,neighbour_missing,no_owner|ip neigh show
 NEIGH_DEAD|the neighbour entry is gone|device_down,neighbour_failed|ip neigh show
 NEIGH_HH_FILLFAIL|the frame's header could not be made||
 NETFILTER_DROP|a firewall rule||nft list ruleset; iptables-save -c

@@ -174,6 +174,9 @@ impl<'a> State<'a> {
             return Step::stopped(next, cause).doubtful(!is_lost_here);
         }
         let settings = self.at.device.vxlan.as_ref();
+        if let Some(cause) = tunnel::foreign_source(view, self.at) {
+            return Step::stopped(next, cause);
+        }
         let wanted = route::Wanted {
             to: vtep,
             from: settings.and_then(|own| own.local),

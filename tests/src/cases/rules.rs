@@ -1,6 +1,7 @@
 //! Which rule of a firewall drops a packet: what the rules leave open, and what the kernel says of
 //! it while they are traced.
 
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
@@ -161,6 +162,50 @@ fn rule_that_dropped_a_packet_is_named_while_rules_are_traced() {
     }
 }
 
+/// A set that has the packet makes its rule a candidate, and one that has it not makes none.
+#[test]
+fn sets_say_which_rules_could_have_dropped_a_packet() {
+    let lab = lab();
+    let (node, to) = (&lab.nodes[0], lab.nodes[1].pods[0].ipv4.into());
+    on(
+        &node.netns,
+        "nft add table inet sets
+         nft add set inet sets others { type ipv4_addr ; flags interval ; }
+         nft add element inet sets others { 10.0.0.0/16, 10.244.1.3-10.244.1.99 }
+         nft add set inet sets blocked { type ipv4_addr . ipv4_addr ; }
+         nft add element inet sets blocked { 10.244.1.2 . 10.244.2.2, 10.244.1.9 . 10.244.2.2 }
+         nft add map inet sets where { type ifname : verdict ; }
+         nft add chain inet sets last
+         nft add rule inet sets last ip saddr . ip daddr @blocked drop
+         nft add element inet sets where { \"cni0\" : jump last }
+         nft add chain inet sets crossing { type filter hook forward priority 0 ; }
+         nft add rule inet sets crossing ip saddr @others drop
+         nft add rule inet sets crossing meta l4proto { 6, 132 } drop
+         nft add rule inet sets crossing iifname vmap @where",
+    );
+    let recordings = tempfile::tempdir().unwrap();
+    let file = recordings.path().join("sets.pcapng");
+    let tracer = Tracer::start(&lab, &[0, 1], &["-w", file.to_str().unwrap()]);
+    send(&lab, to);
+    let values = tracer.finish();
+    on(&node.netns, "nft delete table inet sets");
+    for values in [&values, &replayed(&file)] {
+        for verdict in verdicts(values, to) {
+            let rules = verdict["rules"].as_array().unwrap();
+            let [rule] = &rules[..] else {
+                panic!("{verdict}");
+            };
+            assert_eq!(rule["chain"], "last", "{verdict}");
+            assert_eq!(
+                rule["text"], "ip saddr . ip daddr @blocked drop",
+                "{verdict}"
+            );
+            assert_eq!(rule["is_certain"], true, "{verdict}");
+            assert!(rule["sets"].is_null(), "{verdict}");
+        }
+    }
+}
+
 /// The hook at which the kernel drops a packet is told from others, and what connection tracking knew
 /// stands only where it was asked.
 #[test]
@@ -232,6 +277,43 @@ fn answer_that_the_pod_of_its_socket_drops_is_not_delivered() {
     assert!(!answers.is_empty(), "{values:?}");
     for answer in answers {
         assert_eq!(answer["outcome"], "dropped", "{answer}");
+    }
+}
+
+/// A policy that comes while a connection is open.
+#[test]
+fn rule_that_resets_an_open_connection_is_named() {
+    let lab = lab();
+    let (node, client) = (&lab.nodes[0].netns, &lab.nodes[0].pods[0].netns);
+    let server = &lab.nodes[1].pods[0];
+    let to = SocketAddr::from((server.ipv4, 80));
+    let listener = server.netns.run(|| TcpListener::bind("0.0.0.0:80"));
+    let listener = listener.unwrap().unwrap();
+    let recordings = tempfile::tempdir().unwrap();
+    let file = recordings.path().join("reset.pcapng");
+    let tracer = Tracer::start(&lab, &[0, 1], &["-w", file.to_str().unwrap()]);
+    let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(3));
+    let mut stream = client.run(connect).unwrap().unwrap();
+    let _accepted = listener.accept().unwrap();
+    stream.write_all(b"before").unwrap();
+    on(
+        node,
+        "nft add table ip late
+         nft add chain ip late crossing { type filter hook forward priority 0 ; }
+         nft add rule ip late crossing tcp dport 80 reject with tcp reset",
+    );
+    stream.write_all(b"behind").unwrap();
+    let error = stream.read(&mut [0; 9]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    let values = tracer.finish();
+    on(node, "nft delete table ip late");
+    for values in [&values, &replayed(&file)] {
+        let refused = |value: &&Value| value["outcome"] == "refused";
+        let paths: Vec<_> = values.iter().filter(refused).collect();
+        let path = paths.last().unwrap_or_else(|| panic!("{values:?}"));
+        let what = path["verdict"]["what"].as_str().unwrap();
+        assert!(what.contains("chain crossing of table ip late"), "{path}");
+        assert_eq!(path["refusal"]["reason"], "connection reset", "{path}");
     }
 }
 

@@ -6,6 +6,7 @@ use super::{Decision, Diagnosis, Way, by_facts};
 use crate::{
     diagnosis::report::Conclusion,
     findings::{Finding, Kind},
+    path::Outcome,
     rules::{Cause, link},
     select::Peer,
     verdict::{Confidence, Verdict, first_hop, with_view},
@@ -97,7 +98,8 @@ impl Diagnosis {
         }
     }
 
-    /// Packets have gone to another than the one that was asked about, which has its address too.
+    /// Packets have gone to another than the one that was asked about: to a pod that has its
+    /// address too, or to a node, which takes it for its own.
     pub(super) fn astray(
         &self,
         ends: &[Option<Located>; 2],
@@ -111,16 +113,22 @@ impl Diagnosis {
             let wanted = end.netns?;
             let path = half.any()?;
             let last = path.last_point(world)?;
-            if !last.in_pod || last.netns_id == wanted {
+            let is_there = last.netns_id == wanted || last.nearest_pod() == Some(wanted);
+            let is_nodes = !last.in_pod && path.outcome == Outcome::Delivered;
+            if is_there || !last.in_pod && !is_nodes {
                 return None;
             }
             let address = path.ends()?.destination;
-            let cause = with_view(world, |view| link::duplicates(view, address))?;
-            let (other, name, way_name) = (world.pod_of(last)?, &end.name, way.as_str());
+            let cause = with_view(world, |view| link::duplicates(view, address));
+            if cause.is_none() && !is_nodes {
+                return None;
+            }
+            let (other, name, way_name) = (world.owner_of(last), &end.name, way.as_str());
             let sentence = format!("the {way_name} came to {other}, not to {name}");
             let decision = Decision::new(Conclusion::Lost, sentence).about(way, Some(path));
             Some(Decision {
-                verdict: Some(by_facts(cause)),
+                verdict: cause.map(by_facts),
+                advice: is_nodes.then(|| format!("on {other}: ip route get {address}")),
                 ..decision
             })
         })

@@ -1,6 +1,7 @@
 //! What no tap shows: errors of sending, silence, others with the same address.
 use super::*;
 use crate::{
+    findings::{Finding, Kind, Party},
     model::{
         hook::Hook,
         probes::ErrorKind,
@@ -8,6 +9,7 @@ use crate::{
         snapshot::{Holder, NamespaceInfo, Snapshot},
     },
     rules::fixture::{netns_of, netns_of_pod},
+    verdict::Confidence,
     verdict::tests::firewall::acting,
 };
 
@@ -75,6 +77,50 @@ fn who_talks_to_itself_is_reached() {
     assert_eq!(answered("127.0.0.1", refused), Conclusion::Refused);
     // Another has answered, where no tap sees it.
     assert_eq!(answered("10.244.2.2", None), Conclusion::Unknown);
+}
+
+/// The socket drops what comes from an address that it has not asked.
+#[test]
+fn replies_that_are_not_translated_back_are_lost() {
+    let world = world(healthy());
+    let party = |address| Party {
+        name: None,
+        is_pod: false,
+        address: ip(address),
+        port: None,
+    };
+    let nat = Finding {
+        kind: Kind::OneWayNat,
+        client: party("10.244.1.2"),
+        server: party("10.244.2.2"),
+        protocol: "icmp".into(),
+        sentence: "one-way NAT".into(),
+        evidence: Vec::new(),
+        confidence: Confidence::Sure,
+        rules: Vec::new(),
+        advice: None,
+        conversations: 1,
+        packets: 1,
+        first_ns: 0,
+        last_ns: 0,
+        rests_on_absence: false,
+        waits_for: None,
+    };
+    let paths = [
+        echo(1, false, &road(10).ended(Outcome::Delivered)),
+        echo(2, true, &answer(10).ended(Outcome::Delivered)),
+    ];
+    for (found, conclusion, cause) in [
+        (vec![nat], Conclusion::Lost, Some("one_way_nat")),
+        (Vec::new(), Conclusion::Unknown, None),
+    ] {
+        let mut diagnosis = diagnose(pair(None), &paths, &world);
+        diagnosis.probe(probes(&world, &diagnosis));
+        diagnosis.probed(sent(probed("ping", 3, 0, None)));
+        diagnosis.find(found, &world);
+        let report = diagnosis.conclude(0, &world);
+        assert_eq!((report.conclusion, report.cause), (conclusion, cause));
+    }
 }
 
 #[test]

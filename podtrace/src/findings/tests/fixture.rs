@@ -284,6 +284,10 @@ impl Shot {
         self.refused(Reason::Reset)
     }
 
+    pub(super) fn aborted(self) -> Self {
+        self.refused(Reason::Aborted)
+    }
+
     pub(super) fn long(mut self, bytes: u32) -> Self {
         self.0.packet.length = bytes;
         self

@@ -211,19 +211,48 @@ fn black_hole_of_the_path_mtu() {
     assert_eq!(kinds(&firewall, 9000), [Kind::Lossy]);
 }
 
-#[test]
-fn rule_that_resets_a_connection_is_told() {
-    let mut world = acting(Hook::Forward, Vec::new(), Action::Reject);
-    let mut ruleset = world.rulesets[&netns_of(1)].as_ref().clone();
-    ruleset.legacy.clear();
-    world.apply(&Default::default(), &Update::Ruleset(ruleset.into()));
-    let mut findings = Findings::default();
-    let mut path = syn(0).reset().path();
+/// What the first node has refused by a rule.
+fn rejected(shot: Shot) -> Path {
+    let mut path = shot.path();
     path.hops.truncate(3);
     if let Some(refusal) = &mut path.refusal {
         (refusal.at, refusal.hops) = (Some((1, Direction::Egress)), 3);
     }
-    findings.add(&path, &world);
+    path
+}
+
+/// A world whose first node rejects all that it forwards.
+fn rejecting() -> World {
+    let mut world = acting(Hook::Forward, Vec::new(), Action::Reject);
+    let mut ruleset = world.rulesets[&netns_of(1)].as_ref().clone();
+    ruleset.legacy.clear();
+    world.apply(&Default::default(), &Update::Ruleset(ruleset.into()));
+    world
+}
+
+#[test]
+fn rule_that_resets_an_open_connection_is_told() {
+    let world = rejecting();
+    let mut findings = Findings::default();
+    for shot in [syn(0), syn_ack(1)] {
+        findings.add(&shot.path(), &world);
+    }
+    let segment = tcp(2000, false, TCP_ACK, 101, 9);
+    findings.add(&rejected(segment.aborted()), &world);
+    findings.tick(9_000_000_000);
+    let found = findings.found(None, &world).findings;
+    insta::assert_snapshot!(found[0].sentence, @"connection reset: a firewall rule of worker1 answers what 10.244.1.2:5000 sends to 10.244.2.2:80 with a reset");
+    insta::assert_snapshot!(found[0].evidence.join("\n"), @r"
+    1 of 2 packets answered by a reset of worker1 (in the name of 10.244.2.2), 1 arrived or left before
+    cause: rejected by rule 7 of chain all of table inet fw of worker1: some words
+    ");
+}
+
+#[test]
+fn rule_that_resets_a_connection_is_told() {
+    let world = rejecting();
+    let mut findings = Findings::default();
+    findings.add(&rejected(syn(0).reset()), &world);
     findings.tick(3_000_000_000);
     let found = findings.found(None, &world).findings;
     insta::assert_snapshot!(found[0].sentence, @"connection refused: a firewall rule of worker1 answers the SYN of 10.244.1.2:5000 to 10.244.2.2:80 with a reset");

@@ -69,6 +69,28 @@ fn causes_are_bounded_by_second() {
     assert_eq!(not_judged(&metrics), u64::from(2 * more));
 }
 
+/// What has left for another node is judged where that node is known, and else takes no time from
+/// what is.
+#[test]
+fn only_what_facts_can_explain_is_judged() {
+    let mut facts = healthy();
+    for entry in &mut facts[0].spaces[0].tables.fdb {
+        entry.vtep = entry.vtep.map(|_| [192, 168, 77, 99].into());
+    }
+    let known = world(facts.clone());
+    facts.truncate(1);
+    let alone = world(facts);
+    let lost = road(5).left("192.168.77.99").path();
+    for (world, spent, cause) in [(&known, 1, "wrong_vtep"), (&alone, 0, "")] {
+        let mut metrics = Metrics::default();
+        metrics.on_path(&lost, world);
+        assert_eq!(VERDICTS - metrics.verdicts, spent);
+        let page = tick(&mut metrics, SECOND_NS, world);
+        let line = format!("{{outcome=\"left_for_vtep\",cause=\"{cause}\"}} 1\n");
+        assert!(page.contains(&line), "{line}{page}");
+    }
+}
+
 #[test]
 fn others_see_states_of_ticks() {
     let (world, mut metrics) = (world(healthy()), Metrics::default());

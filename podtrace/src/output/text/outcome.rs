@@ -21,7 +21,6 @@ use crate::{
         clocks::clocks,
         ends::{End, Who, node_at, refuser},
         flood::Copies,
-        refusal::Reason,
     },
     world::World,
 };
@@ -173,7 +172,7 @@ impl Text {
             return;
         };
         let by = refuser(refusal, world);
-        let is_reset = refusal.reason == Reason::Reset;
+        let is_reset = refusal.reason.is_reset();
         out.push_str(if refusal.reason.is_refusal() {
             "refused by "
         } else {

@@ -64,6 +64,8 @@ enum Sought {
     Quoted(PacketKey),
     /// It is the SYN with these ends.
     Syn([u64; 5]),
+    /// It is a segment with these ends that acknowledges this.
+    Segment([u64; 5], u32),
 }
 
 impl Sought {
@@ -90,6 +92,16 @@ impl Sought {
                 let tag = acknowledgment.wrapping_sub(1);
                 Some((Self::Syn(ends), tag, Reason::Reset))
             }
+            // The answer to what acknowledges something has that as its own number.
+            Transport::Tcp {
+                sequence,
+                flags,
+                payload: 0,
+                ..
+            } if flags & (TCP_RST | TCP_ACK) == TCP_RST => {
+                let ends = packet.key().reversed_ends();
+                Some((Self::Segment(ends, sequence), 0, Reason::Aborted))
+            }
             _ => None,
         }
     }
@@ -98,6 +110,7 @@ impl Sought {
         match self {
             Self::Quoted(quoted) => key.quoted() == *quoted,
             Self::Syn(ends) => key.is_syn() && key.ends() == *ends,
+            Self::Segment(ends, _) => key.ends() == *ends,
         }
     }
 }
@@ -201,6 +214,9 @@ impl Builder {
 
     /// The packet that is sought: the newest, and one under way first.
     fn refused(&self, sought: &Sought, tag: u32, tap: Tap, world: &World) -> Option<Refused> {
+        if let Sought::Segment(_, acknowledgment) = sought {
+            return self.aborted(sought, *acknowledgment, tap, world);
+        }
         let mut ended = None;
         let Refusals { begun, late, .. } = &self.refusals;
         for Begun { key, id, slot, .. } in begun.find(tag).chain(late.find(tag)) {
@@ -217,6 +233,32 @@ impl Builder {
             }
         }
         ended.map(Refused::Ended)
+    }
+
+    /// The newest segment that is still on its way where a reset begins, and acknowledges what the
+    /// reset has as its number. Who has got it resets it by a right of his own.
+    fn aborted(
+        &self,
+        sought: &Sought,
+        acknowledged: u32,
+        tap: Tap,
+        world: &World,
+    ) -> Option<Refused> {
+        let is_sent_there = tap.1 == Direction::Egress;
+        let mut newest = self.refusals.begun.find_by(|_| is_sent_there);
+        let found = newest.find(|begun| {
+            let open = self.open.get(begun.slot);
+            let open = open.filter(|open| open.path.id == begun.id && !open.arrived);
+            let is_it = |open: &Open| {
+                matches!(open.path.packet.transport, Transport::Tcp { acknowledgment, flags, .. }
+                    if flags & TCP_ACK != 0 && acknowledgment == acknowledged)
+                    && (sought.is(&begun.key) || sought.is(&open.key))
+                    && open.path.refusal.is_none()
+                    && comes_from(&open.path, tap, world)
+            };
+            open.is_some_and(is_it)
+        });
+        found.map(|begun| Refused::Open(begun.slot))
     }
 
     /// The first fragment of a packet that its receiver, or a firewall, has put together again.

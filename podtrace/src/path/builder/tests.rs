@@ -143,7 +143,7 @@ fn tcp(ports: (u16, u16), sequence: u32, acknowledgment: u32, flags: u8) -> Tran
 }
 
 /// A packet from port 5000 that asks for a connection to port 80.
-fn syn(to: &str) -> Packet {
+pub(crate) fn syn(to: &str) -> Packet {
     let mut syn = packet(to);
     syn.transport = tcp((5000, 80), 77, 0, 0x02);
     if let Network::Ip(ip) = &mut syn.network {
@@ -163,7 +163,7 @@ pub(crate) fn join_hops(destination: &str, hops: &[(u64, u32, Direction)]) -> Bu
     builder
 }
 
-const TO_POD2: [(u64, u32, Direction); 5] = [
+pub(crate) const TO_POD2: [(u64, u32, Direction); 5] = [
     (1000, POD1, Egress),
     (2000, VETH1, Ingress),
     (3000, VETH2, Egress),

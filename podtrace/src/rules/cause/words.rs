@@ -37,6 +37,7 @@ impl Display for Cause {
                 owner,
                 subnet,
                 kind,
+                ..
             } => refused_by_route(f, owner, *subnet, *kind),
             Self::RouteAstray {
                 owner,
@@ -66,9 +67,17 @@ impl Display for Cause {
             Self::NeighbourMissing { at, address, .. } => {
                 write!(f, "no neighbour entry for {address} on {at}")
             }
-            Self::NeighbourFailed { at, address, owner } => {
-                let asked = if address.is_ipv4() { "ARP" } else { "ND" };
-                write!(f, "nobody answers {asked} for {address} on {at}")?;
+            Self::NeighbourFailed {
+                at,
+                address,
+                owner,
+                is_asked,
+            } => {
+                let by = if address.is_ipv4() { "ARP" } else { "ND" };
+                match is_asked {
+                    true => write!(f, "{by} for {address} on {at} has no answer yet")?,
+                    false => write!(f, "nobody answers {by} for {address} on {at}")?,
+                }
                 match owner {
                     Some(owner) => write!(f, ", and {owner} has it"),
                     None => Ok(()),
@@ -80,6 +89,17 @@ impl Display for Cause {
                 mac,
                 right,
             } => wrong_mac(f, at, *address, *mac, *right),
+            Self::OffLink { at, address, owner } => write!(
+                f,
+                "{at} asks for {address} on its link, and {owner} that has it is on another"
+            ),
+            Self::WrongPort { at, mac, ports } => {
+                let (port, right) = &**ports;
+                write!(
+                    f,
+                    "the forwarding entry of {at} for {mac} leads to {port}, not to {right}"
+                )
+            }
             Self::NoForwardingEntry { at, mac, .. } => {
                 write!(f, "no forwarding entry for {mac} on {at}")
             }

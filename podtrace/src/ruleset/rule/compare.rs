@@ -16,7 +16,7 @@ const TRANSPORT: u32 = 2;
 const EQUAL: u32 = 0;
 const NOT_EQUAL: u32 = 1;
 
-impl Reader {
+impl Reader<'_> {
     pub(super) fn compare(&mut self, from: usize, op: u32, value: &[u8]) {
         let Some(loaded) = self.loaded(from) else {
             return self.unknown("?".to_owned());

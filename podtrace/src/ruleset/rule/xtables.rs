@@ -7,7 +7,7 @@ use crate::{
     ruleset::fields::flags,
 };
 
-impl Reader {
+impl Reader<'_> {
     /// A match of iptables.
     pub(super) fn matched(&mut self, name: &str, data: &[u8]) {
         let port = |at: usize| Some(u16::from_ne_bytes(*data.get(at..)?.first_chunk()?));

@@ -81,6 +81,33 @@ fn faults_of_the_receiving_node() {
             },
             road(7),
         ),
+        (
+            "pod is being asked",
+            |all| {
+                set_neighbour(node(all, 2), "10.244.2.2", |known| {
+                    known.state = NeighbourState::Incomplete
+                });
+            },
+            road(7),
+        ),
+        (
+            "kernel gives up",
+            |all| {
+                set_neighbour(node(all, 2), "10.244.2.2", |known| {
+                    known.state = NeighbourState::Incomplete
+                });
+            },
+            road(7).dropped("NEIGH_FAILED", None),
+        ),
+        (
+            "forwarding entry of another port",
+            |all| {
+                let mut entries = node(all, 2).tables.fdb.iter_mut();
+                let entry = entries.find(|entry| entry.ifindex == VETH1);
+                entry.unwrap().ifindex = VETH2;
+            },
+            road(8).dropped("OTHERHOST", Some("ip_rcv_core")),
+        ),
         ("pod just deleted", |all| delete_pod(all), road(8)),
         (
             "pod's veth down",

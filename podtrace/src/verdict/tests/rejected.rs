@@ -73,6 +73,18 @@ fn rule_that_refuses_is_the_cause_whatever_it_answers() {
 }
 
 #[test]
+fn rule_that_resets_an_open_connection_is_the_cause() {
+    let reset = refusal(Reason::Aborted, "10.244.2.2", Some(TO_POD));
+    let path = road(3).refused(reset).path();
+    let verdict = verdict(&path, &rejecting(Vec::new())).unwrap();
+    assert_eq!(verdict.cause.to_string(), RULE);
+    assert_eq!(
+        verdict.evidence[0],
+        "worker1 (in the name of 10.244.2.2) refuses it: connection reset"
+    );
+}
+
+#[test]
 fn rules_that_may_refuse_are_candidates() {
     let reset = refusal(Reason::Reset, "10.244.2.2", Some(TO_POD));
     let path = road(3).refused(reset).path();

@@ -124,6 +124,11 @@ fn faults_of_the_sending_node() {
             road(4),
         ),
         (
+            "tunnel from another's address",
+            |all| vxlan(all, 1).local = Some(ip("10.9.9.9")),
+            road(4).dropped("IP_OUTNOROUTES", None),
+        ),
+        (
             "uplink down",
             |all| device(node(all, 1), UPLINK).up = false,
             road(4),
@@ -132,6 +137,45 @@ fn faults_of_the_sending_node() {
             "uplink's MTU",
             |all| device(node(all, 1), UPLINK).mtu = 1400,
             road(4).long(1400),
+        ),
+        (
+            "route to the pods' bridge",
+            |all| {
+                let routes = &mut node(all, 1).tables.routes;
+                routes.push(route("10.244.2.2/32", None, CNI0));
+            },
+            road(3).dropped("NEIGH_FAILED", None),
+        ),
+        (
+            "the same with an owner there",
+            |all| {
+                let routes = &mut node(all, 1).tables.routes;
+                routes.push(route("10.244.2.2/32", None, CNI0));
+                let second = device(pod(all, 1, 2), POD);
+                second.addresses.push(prefix("10.244.2.2/32"));
+            },
+            road(3).dropped("NEIGH_FAILED", None),
+        ),
+        (
+            "unreachable in another table",
+            |all| {
+                let space = node(all, 1);
+                space.tables.routes.push(Route {
+                    kind: RouteKind::Unreachable,
+                    table: 100,
+                    ..route("0.0.0.0/0", None, UPLINK)
+                });
+                space.rules = vec![Rule {
+                    priority: 9,
+                    is_ipv4: true,
+                    from: None,
+                    to: None,
+                    input: None,
+                    is_conditional: false,
+                    action: RuleAction::Table(100),
+                }];
+            },
+            road(3),
         ),
         (
             "neighbour below the tunnel failed",

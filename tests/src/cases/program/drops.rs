@@ -1,4 +1,5 @@
 //! The packets that the kernel drops.
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, UdpSocket};
 
 use podtrace::model::drop::KernelDrop;
@@ -14,7 +15,7 @@ const DISCARD: u16 = 9;
 
 #[test]
 fn dropped_packet_is_told_with_its_headers_and_why() {
-    let lab = one_node(1);
+    let lab = one_node(2);
     let netns = lab.nodes[0].pods[0].netns.clone();
     let (mut probe, _channel) = Probe::load(&ProbeOptions {
         drops: true,
@@ -26,6 +27,7 @@ fn dropped_packet_is_told_with_its_headers_and_why() {
         None
     );
     let mut drops = probe.take_drops().unwrap();
+    drops.watch(netns.id, BTreeSet::new).unwrap();
     let socket = netns
         .run(|| UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)))
         .unwrap()
@@ -42,6 +44,14 @@ fn dropped_packet_is_told_with_its_headers_and_why() {
     // The refusal of the first one is an error of the next.
     let _ = socket.take_error();
     send();
+    // Of what nobody watches, nothing is told.
+    let other = lab.nodes[0].pods[1].netns.run(|| {
+        let other = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+        other
+            .send_to(b"podtrace", (Ipv4Addr::LOCALHOST, DISCARD))
+            .unwrap();
+    });
+    other.unwrap();
     assert!(probe.stop().unwrap());
     let all = drops.take();
     let is_ours = |drop: &&KernelDrop| {

@@ -1,4 +1,4 @@
-//! Resets that answer a SYN.
+//! Resets that answer a SYN, or a segment of a connection that is open.
 use super::*;
 
 /// A packet that asks for a connection, and the reset that answers it.
@@ -46,4 +46,27 @@ fn delivered_stays_delivered() {
     paths.sort_by_key(|path| path.id);
     assert_eq!(outcomes(&paths), [Outcome::Delivered; 2]);
     assert!(paths[0].refusal.is_some());
+}
+
+#[test]
+fn segment_on_its_way_is_aborted_where_its_reset_begins() {
+    let [syn, mut reset] = syn_and_reset("10.244.1.3");
+    let mut segment = syn.clone();
+    segment.transport = tcp((5000, 80), 100, 777, 0x18);
+    reset.transport = tcp((80, 5000), 777, 0, 0x04);
+    let paths = answered(&segment, &TO_CNI0, &reset, &TO_POD1);
+    assert_eq!(paths[0].outcome, Outcome::Refused);
+    assert_eq!(paths[1].about, Some(1));
+    let refusal = paths[0].refusal.as_deref().unwrap();
+    assert_eq!(
+        (refusal.reason, refusal.hops),
+        (Reason::Aborted, TO_CNI0.len())
+    );
+    // Who has got it may have no connection.
+    let paths = answered(&segment, &THROUGH, &reset, &BACK);
+    assert_eq!(paths[0].refusal, None);
+    // Of another segment.
+    reset.transport = tcp((80, 5000), 778, 0, 0x04);
+    let paths = answered(&segment, &TO_CNI0, &reset, &TO_POD1);
+    assert_ne!(paths[0].outcome, Outcome::Refused);
 }
