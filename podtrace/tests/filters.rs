@@ -148,6 +148,34 @@ fn only_hops_that_match_are_shown_where_they_are_asked_for() {
     assert!(both > outer);
 }
 
+/// A path of which only some hops are shown is the same path: its times, ends and outcome too.
+#[test]
+fn path_is_the_same_where_only_some_hops_are_shown() {
+    for expression in ["udp port 8472", "inbound", "outbound"] {
+        let [some, all] = [&["--only-matching"][..], &[]].map(|options| {
+            let lines = replay(options, expression);
+            let paths = of_type(&lines, "path").into_iter().cloned();
+            paths.collect::<Vec<_>>()
+        });
+        assert!(!some.is_empty() && some.len() == all.len(), "{expression}");
+        let mut left_out = 0;
+        for (mut some, mut all) in some.into_iter().zip(all) {
+            let [some_hops, all_hops] = [&mut some, &mut all].map(|path| path["hops"].take());
+            assert_eq!(some, all);
+            let all_hops = all_hops.as_array().unwrap();
+            let some_hops = some_hops.as_array().unwrap();
+            left_out += all_hops.len() - some_hops.len();
+            for hop in some_hops {
+                assert!(
+                    all_hops.iter().any(|other| other == hop),
+                    "{hop} {all_hops:?}"
+                );
+            }
+        }
+        assert!(left_out > 0, "{expression}");
+    }
+}
+
 #[test]
 fn first_and_last_count_what_matches() {
     let all = packets(&replay(&[], "icmp"));

@@ -152,7 +152,11 @@ impl Text {
     fn compact(&mut self, out: &mut String, path: &Path, world: &World) {
         self.header(out, path, world);
         out.push_str("  ");
-        out.push_str(&counted(path.hops.len() as u64, "hop"));
+        let (shown, all) = (path.shown_hops().count(), path.hops.len());
+        if shown < all {
+            let _ = write!(out, "{shown} of ");
+        }
+        out.push_str(&counted(all as u64, "hop"));
         if outcome::has_words(path) {
             out.push_str("  ");
             self.painted_outcome(out, path, world);

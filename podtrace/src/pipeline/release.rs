@@ -108,11 +108,10 @@ impl Pipeline {
             let before = path.late_of;
             let corrects_shown = self.chosen.corrects_shown(&path);
             path.late_of = before.filter(|before| corrects_shown && before.id >= self.show_from);
-            let narrowed = self.chosen.narrowed(&path);
-            let shown = narrowed.as_ref().unwrap_or(&path);
-            self.summary.count(shown, shown.late_of);
-            self.last_shown.push(shown.id);
-            self.consumers.path(shown, &self.world);
+            path.is_narrowed = self.chosen.is_narrow();
+            self.summary.count(&path, path.late_of);
+            self.last_shown.push(path.id);
+            self.consumers.path(&path, &self.world);
             path.late_of = before;
         }
         self.builder.keep(path);

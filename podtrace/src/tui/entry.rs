@@ -19,7 +19,9 @@ pub(super) type Tap = (u32, Direction);
 pub(super) struct Entry {
     /// Number of its packet.
     pub(super) id: u64,
-    /// When it was first seen, in nanoseconds since 1970 (UTC).
+    /// When it was first seen, in nanoseconds of the hops' clock.
+    pub(super) first_ns: u64,
+    /// The same in nanoseconds since 1970 (UTC).
     pub(super) utc_ns: u64,
     /// The same for people.
     pub(super) time: Box<str>,
@@ -134,6 +136,7 @@ impl Writer {
         let tail = text(&mut |out| painted.tail(out, path, &copies, world));
         Some(Entry {
             id: path.id,
+            first_ns: first.ts_ns,
             utc_ns: TimeNs::new(*epoch_ns, first.ts_ns).0,
             time: text(&mut |out| plain.time(out, first.ts_ns)),
             what: text(&mut |out| path.packet.describe(out)),
