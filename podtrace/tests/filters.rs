@@ -176,6 +176,34 @@ fn path_is_the_same_where_only_some_hops_are_shown() {
     }
 }
 
+/// TCP's numbers count from the begin of the flow, shown or not.
+#[test]
+fn tcp_numbers_do_not_depend_on_what_is_shown() {
+    let lines = |options: &[&str]| -> Vec<String> {
+        let words = [&["replay", "-o", "compact"], &FILES[..], options].concat();
+        let output = podtrace(&words);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{options:?}: {error}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let tcp = text.lines().filter(|line| line.contains("  TCP "));
+        tcp.map(str::to_owned).collect()
+    };
+    let all = lines(&[]);
+    for (options, shown) in [
+        (&["--", "tcp[tcpflags] & tcp-push != 0"][..], 2),
+        (&["--", "tcp[tcpflags] & tcp-syn == 0"], 4),
+        (&["--from-pod", "web", "--port", "80"], 2),
+        (&["--last", "8"], 1),
+        (&["--since", "20:18:43.1"], 4),
+    ] {
+        let some = lines(options);
+        assert!(some.len() >= shown && some.len() < all.len(), "{some:#?}");
+        for line in &some {
+            assert!(all.contains(line), "{options:?}: {line}\n{all:#?}");
+        }
+    }
+}
+
 #[test]
 fn first_and_last_count_what_matches() {
     let all = packets(&replay(&[], "icmp"));

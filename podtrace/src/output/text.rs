@@ -254,6 +254,13 @@ impl Render for Text {
         self.wrap(out, begin, OUTCOME_INDENT);
     }
 
+    fn hidden(&mut self, path: &Path) {
+        // An event is shown before its path has ended: what it was counted from stays.
+        if !self.shows_events() {
+            self.pass_over(path);
+        }
+    }
+
     fn notice(&mut self, out: &mut String, text: &str) {
         self.remark(out, text, DIM);
     }

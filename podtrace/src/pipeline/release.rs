@@ -80,6 +80,7 @@ impl Pipeline {
     fn show_path(&mut self, mut path: Box<Path>) {
         // The events of earlier packets were refused as they came.
         if path.id < self.show_from {
+            self.consumers.hidden(&path);
             return;
         }
         self.builder.amend(&mut path, &self.world);
@@ -113,6 +114,8 @@ impl Pipeline {
             self.last_shown.push(path.id);
             self.consumers.path(&path, &self.world);
             path.late_of = before;
+        } else {
+            self.consumers.hidden(&path);
         }
         self.builder.keep(path);
         if self.has_shown_all() {

@@ -107,6 +107,12 @@ impl Writer {
         &mut self.plain
     }
 
+    /// A path of which no words are needed.
+    pub(super) fn pass_over(&mut self, path: &Path) {
+        self.plain.pass_over(path);
+        self.painted.pass_over(path);
+    }
+
     /// The path in words; none if it has no hop.
     pub(super) fn entry(&mut self, path: &Path, world: &World) -> Option<Entry> {
         let first = path.hops.first()?;
@@ -139,7 +145,7 @@ impl Writer {
             first_ns: first.ts_ns,
             utc_ns: TimeNs::new(*epoch_ns, first.ts_ns).0,
             time: text(&mut |out| plain.time(out, first.ts_ns)),
-            what: text(&mut |out| path.packet.describe(out)),
+            what: text(&mut |out| plain.words(out, &path.packet, path.ends())),
             ends: text(&mut |out| plain.ends(out, path, false, world)),
             outcome: path.outcome,
             duration_ns: path.duration_ns(),
