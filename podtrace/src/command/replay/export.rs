@@ -7,9 +7,9 @@ use std::{
 use anyhow::bail;
 
 use super::{
-    code, leaves_terminal, player_options, progress_alone,
+    leaves_terminal, player_options, progress_alone,
     rewrite::Rewrite,
-    target::{refuse_directory, refuse_inputs, remove_empty, target, writer},
+    target::{Earlier, finish, refuse_directory, refuse_inputs, target, writer},
 };
 use crate::{
     cli::{ExportArgs, ExportFormat},
@@ -29,9 +29,8 @@ use crate::{
         inputs::{Input, firsts},
         player::{Found, Player},
     },
-    session::files::Target,
+    session::files::{Target, file_name},
     sink::{Writer, status},
-    text::escape::shown,
     world::World,
 };
 
@@ -72,21 +71,17 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     player.show_progress = is_free.then(progress_alone);
     player.vantage.clone_from(&args.vantage);
     player.is_recorded = args.format == ExportFormat::Pcapng;
-    let mut has_started = false;
+    let written = file.map(|path| file_name(path, args.how.zstd));
+    let (mut has_begun, mut earlier) = (false, None);
     let played = player.run(|found| {
+        if args.how.force {
+            earlier = Earlier::set_aside(written.as_deref())?;
+        }
         let made = consumers(args, file, found)?;
-        has_started = true;
+        has_begun = true;
         Ok(made)
     });
-    let is_cut = !played.as_ref().is_ok_and(|played| !played.is_interrupted);
-    if let (true, true, Some(path)) = (is_cut, has_started, file)
-        && path.exists()
-    {
-        eprintln!("podtrace: {} is partial", shown(path));
-    }
-    let played = played?;
-    remove_empty(file, &played)?;
-    Ok(code(&played))
+    finish(written.as_deref(), has_begun, earlier, played)
 }
 
 fn consumers(
