@@ -30,7 +30,6 @@ use times::Times;
 use super::{
     paint::{DIM, LOSS, NUMBER, Painter},
     width::Width,
-    wrap::wrap,
 };
 use crate::{
     findings::Found,
@@ -40,7 +39,7 @@ use crate::{
         Path,
         summary::{NotShown, Summary},
     },
-    text::count::counted,
+    text::{count::counted, wrap::wrap},
     world::World,
 };
 
