@@ -4,8 +4,6 @@ use std::{
     path::Path as FilePath,
 };
 
-use anyhow::bail;
-
 use super::{
     leaves_terminal, player_options, progress_alone,
     rewrite::Rewrite,
@@ -13,11 +11,7 @@ use super::{
 };
 use crate::{
     cli::{ExportArgs, ExportFormat},
-    command::{
-        filter::refuse_partial,
-        setup::{check_write, refuse_terminal},
-        stop::stop_on_signal,
-    },
+    command::{setup::refuse_terminal, stop::stop_on_signal},
     export::{
         Collector, CsvRows, ExportError, Lines, OtlpTraces, ParquetRows, PerfettoTrace, Receiver,
         check_parquet,
@@ -39,17 +33,7 @@ const FLUSH_NS: u64 = 1_000_000_000;
 
 /// Runs the command; returns the exit code.
 pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
-    if args.how.zstd && args.format != ExportFormat::Pcapng {
-        bail!("--zstd is for pcapng; parquet is compressed anyway, others take a pipe to zstd");
-    }
-    if args.to.is_some() && args.format != ExportFormat::Otlp {
-        bail!("--to is for --format otlp: other formats are written, as with -w FILE");
-    }
     let file = target(args.write.as_deref());
-    check_write(&args.how, args.write.as_deref())?;
-    if args.format == ExportFormat::Pcapng {
-        refuse_partial(args.input.filter.chosen.scope)?;
-    }
     if args.format == ExportFormat::Parquet {
         check_parquet()?;
     }
