@@ -194,7 +194,6 @@ fn tcp_numbers_do_not_depend_on_what_is_shown() {
         (&["--", "tcp[tcpflags] & tcp-syn == 0"], 4),
         (&["--from-pod", "web", "--port", "80"], 2),
         (&["--last", "8"], 1),
-        (&["--since", "20:18:43.1"], 4),
     ] {
         let some = lines(options);
         assert!(some.len() >= shown && some.len() < all.len(), "{some:#?}");
