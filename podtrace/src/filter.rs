@@ -28,9 +28,10 @@ const RAW: u16 = 12;
 const COOKED: u16 = 113;
 const COOKED2: u16 = 276;
 
-/// Longer expressions are refused, in bytes: libpcap takes a second for half of that, four for
-/// all of it, and minutes or no end for what is longer.
-const TEXT_MAX: usize = 16 * 1024;
+/// Longer expressions are refused, in bytes. The time that libpcap takes grows by the square of the
+/// length: it is a second for so many bytes of addresses, six for as many of ports, and minutes for
+/// four times as many, which are more instructions than a frame is given.
+const TEXT_MAX: usize = 8 * 1024;
 
 /// What a frame begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

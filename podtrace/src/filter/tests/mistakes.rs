@@ -81,7 +81,7 @@ fn long_expression_is_refused_in_a_few_words() {
         let mistake = Expression::compile(&long(bytes)).unwrap_err().to_string();
         assert!(
             mistake.starts_with("the expression is too long: ")
-                && mistake.contains(" bytes, at most 16384: name networks")
+                && mistake.contains(" bytes, at most 8192: name networks")
                 && mistake.len() < 600,
             "{mistake}"
         );
