@@ -22,7 +22,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use nix::{
     errno::Errno,
     sys::{
@@ -56,6 +56,10 @@ const INTERRUPTED: u8 = 130;
 /// Runs a command and returns how it ended.
 #[must_use]
 pub fn run(cli: Cli) -> ExitCode {
+    if let Some(words) = cli.command.contradiction() {
+        failure::tell(&anyhow!(words));
+        return ExitCode::from(ERROR);
+    }
     let result = prepare().and_then(|()| match cli.command {
         Command::Trace(args) if args.view.screen.tui => screen::trace(&args),
         Command::Trace(args) => trace::run(&args),

@@ -28,6 +28,11 @@ const RAW: u16 = 12;
 const COOKED: u16 = 113;
 const COOKED2: u16 = 276;
 
+/// Longer expressions are refused, in bytes. The time that libpcap takes grows by the square of the
+/// length: it is a second for so many bytes of addresses, six for as many of ports, and minutes for
+/// four times as many, which are more instructions than a frame is given.
+const TEXT_MAX: usize = 8 * 1024;
+
 /// What a frame begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begin {
@@ -60,17 +65,30 @@ impl Expression {
     /// Compiles an expression. Names of hosts are looked up, as tcpdump does.
     ///
     /// # Errors
-    /// When libpcap has something against it, or it asks for what a tap does not know.
+    /// When libpcap has something against it, it asks for what a tap does not know, or it is too
+    /// long.
     pub fn compile(text: &str) -> Result<Self, Mistake> {
+        if text.len() > TEXT_MAX {
+            return Err(mistake::of_length(text));
+        }
         let program = |link| libpcap::compile(text, link);
+        let checked = |program: Vec<_>| {
+            Program::new(&program).map_err(|error| mistake::of_program(text, error))
+        };
         let ethernet = program(ETHERNET).map_err(|message| mistake::find(text, &message))?;
-        let ethernet = Program::new(&ethernet).map_err(|error| mistake::of_program(text, error))?;
-        // Whatever is said of link layers only is never true of them.
-        let ip = program(RAW).ok();
+        let ethernet = checked(ethernet)?;
+        let ip = match program(RAW) {
+            Ok(program) => Some(checked(program)?),
+            Err(message) if mistake::is_of_length(&message) => {
+                return Err(mistake::find(text, &message));
+            }
+            // Whatever is said of link layers only is never true of them.
+            Err(_) => None,
+        };
         Ok(Self {
             text: text.to_owned(),
             ethernet,
-            ip: ip.and_then(|program| Program::new(&program).ok()),
+            ip,
             cooked: OfFiles::new(),
             cooked2: OfFiles::new(),
         })

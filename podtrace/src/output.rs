@@ -16,4 +16,3 @@ pub mod stats;
 pub mod text;
 pub mod topology;
 pub mod width;
-mod wrap;

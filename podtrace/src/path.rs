@@ -331,6 +331,8 @@ pub struct Path {
     pub round_trip: Option<RoundTrip>,
     /// For an echo reply: the cgroup of the socket that sent the request.
     pub requester: Option<u64>,
+    /// Whether only the hops that match the filter are shown: [`Path::shown_hops`].
+    pub is_narrowed: bool,
 }
 
 impl Path {
@@ -362,14 +364,6 @@ impl Path {
         self.round_trip
             .as_ref()
             .filter(|trip| !self.ambiguous && trip.is_whole)
-    }
-
-    /// The translation that this hop is the first to show.
-    #[must_use]
-    pub fn translation_at(&self, hop: usize) -> Option<&Translation> {
-        self.translations
-            .iter()
-            .find(|translation| translation.hop == hop)
     }
 
     /// Its size in memory, in bytes.

@@ -23,7 +23,7 @@ use nix::{
 };
 use tokio::sync::Notify;
 
-use crate::privilege;
+use crate::{privilege, text::wrap::wrap};
 pub(crate) use named::Named;
 
 /// Upper bound of the unwritten bytes where the caller waits for room.
@@ -38,6 +38,8 @@ pub(crate) const MORE_BYTES: usize = 1 << 20;
 const PIECE_BYTES: usize = 64 << 10;
 /// A status is shown again no sooner after text: it would flicker.
 const STATUS_PAUSE: Duration = Duration::from_millis(250);
+/// How a line of a message goes on.
+const FURTHER: &str = "  ";
 /// Pipe size that any user may set.
 const PIPE_BYTES: i32 = 1 << 20;
 
@@ -372,7 +374,22 @@ pub(crate) fn tell(text: &str) {
         ""
     };
     // A closed terminal leaves nowhere to report a failure.
-    let _ = writeln!(io::stderr(), "{begin}podtrace: {text}");
+    let _ = write!(io::stderr(), "{begin}{}", told(text, status::columns()));
+}
+
+/// A message as it is printed, in so many columns. What is quoted in lines of its own stays, as a
+/// caret may stand below it.
+fn told(text: &str, columns: Option<usize>) -> String {
+    let mut out = String::from("podtrace: ");
+    for (number, line) in text.lines().enumerate() {
+        let begin = if number == 0 { 0 } else { out.len() };
+        out.push_str(line);
+        out.push('\n');
+        if !line.starts_with(' ') {
+            wrap(&mut out, begin, columns, FURTHER);
+        }
+    }
+    out
 }
 
 /// Whether standard output is a pipe that nobody reads any more.
@@ -396,7 +413,7 @@ pub(crate) fn print_at_once(text: &str) {
     let is_ready = poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0);
     if is_ready {
         // A failure has nowhere to be reported.
-        let _ = writeln!(&stderr, "podtrace: {text}");
+        let _ = (&stderr).write_all(told(text, status::columns()).as_bytes());
     }
 }
 

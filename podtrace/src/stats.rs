@@ -215,7 +215,8 @@ impl Stats {
                     continue;
                 };
                 // Copies for several sockets do not follow each other.
-                if here.direction == Direction::Socket {
+                let is_shown = path.shows(here) && path.shows(next);
+                if here.direction == Direction::Socket || !is_shown {
                     continue;
                 }
                 let column = self.options.over_time.then(|| self.column(here.ts_ns));
@@ -229,8 +230,10 @@ impl Stats {
                 }
             }
         }
-        for name in tap_points.into_iter().skip(counted) {
-            self.tap_points.row(name).add(path.packet.length);
+        for (name, hop) in tap_points.into_iter().zip(&path.hops).skip(counted) {
+            if path.shows(hop) {
+                self.tap_points.row(name).add(path.packet.length);
+            }
         }
     }
 

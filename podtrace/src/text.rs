@@ -8,4 +8,5 @@ pub mod names;
 pub mod sanitize;
 pub(crate) mod size;
 pub(crate) mod system_error;
+pub(crate) mod wrap;
 pub(crate) mod write;

@@ -354,3 +354,67 @@ fn collector_is_for_traces_alone() {
         "{error}"
     );
 }
+
+/// A file that is to be replaced stays until there is something in its place.
+#[test]
+fn earlier_file_stays_where_nothing_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out");
+    let run = |words: &str, options: &[&str], to: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podtrace"));
+        command.args(words.split(' ')).arg(to).arg("--force");
+        let output = command.arg(RECORDED).args(options).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code().unwrap(), error)
+    };
+    let commands = [
+        "export --format csv -w",
+        "export --format json -w",
+        "export --format perfetto -w",
+        "export --format otlp -w",
+        "export --format pcapng -w",
+        "export --format pcapng --zstd -w",
+        "report -o",
+    ];
+    for words in commands {
+        let written = match words.contains("--zstd") {
+            true => folder.path().join("out.zst"),
+            false => file.clone(),
+        };
+        for (options, code) in [
+            (
+                &[
+                    "--since",
+                    "2026-01-01T00:00:00Z",
+                    "--until",
+                    "2026-01-02T00:00:00Z",
+                ][..],
+                2,
+            ),
+            (&["-i", "nosuch"], 2),
+            (&["--pod", "nosuch"], 2),
+            (&["--min-latency", "1000s"], 0),
+            (&["--", "vlan 77"], 0),
+        ] {
+            fs::write(&written, "earlier").unwrap();
+            let (ended, error) = run(words, options, &file);
+            assert_eq!(ended, code, "{words} {options:?}: {error}");
+            assert_eq!(
+                fs::read(&written).unwrap(),
+                b"earlier",
+                "{words} {options:?}"
+            );
+            let is_told = error.contains("out stays as it was") || error.contains("out.zst stays");
+            assert!(is_told || ended == 2, "{words} {options:?}: {error}");
+        }
+        let (ended, error) = run(words, &[], &file);
+        assert_eq!(ended, 0, "{words}: {error}");
+        assert_ne!(fs::read(&written).unwrap(), b"earlier", "{words}");
+        let left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(left.len(), 1, "{left:?}");
+        fs::remove_file(&written).unwrap();
+    }
+}

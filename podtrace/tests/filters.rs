@@ -148,6 +148,61 @@ fn only_hops_that_match_are_shown_where_they_are_asked_for() {
     assert!(both > outer);
 }
 
+/// A path of which only some hops are shown is the same path: its times, ends and outcome too.
+#[test]
+fn path_is_the_same_where_only_some_hops_are_shown() {
+    for expression in ["udp port 8472", "inbound", "outbound"] {
+        let [some, all] = [&["--only-matching"][..], &[]].map(|options| {
+            let lines = replay(options, expression);
+            let paths = of_type(&lines, "path").into_iter().cloned();
+            paths.collect::<Vec<_>>()
+        });
+        assert!(!some.is_empty() && some.len() == all.len(), "{expression}");
+        let mut left_out = 0;
+        for (mut some, mut all) in some.into_iter().zip(all) {
+            let [some_hops, all_hops] = [&mut some, &mut all].map(|path| path["hops"].take());
+            assert_eq!(some, all);
+            let all_hops = all_hops.as_array().unwrap();
+            let some_hops = some_hops.as_array().unwrap();
+            left_out += all_hops.len() - some_hops.len();
+            for hop in some_hops {
+                assert!(
+                    all_hops.iter().any(|other| other == hop),
+                    "{hop} {all_hops:?}"
+                );
+            }
+        }
+        assert!(left_out > 0, "{expression}");
+    }
+}
+
+/// TCP's numbers count from the begin of the flow, shown or not.
+#[test]
+fn tcp_numbers_do_not_depend_on_what_is_shown() {
+    let lines = |options: &[&str]| -> Vec<String> {
+        let words = [&["replay", "-o", "compact"], &FILES[..], options].concat();
+        let output = podtrace(&words);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{options:?}: {error}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        let tcp = text.lines().filter(|line| line.contains("  TCP "));
+        tcp.map(str::to_owned).collect()
+    };
+    let all = lines(&[]);
+    for (options, shown) in [
+        (&["--", "tcp[tcpflags] & tcp-push != 0"][..], 2),
+        (&["--", "tcp[tcpflags] & tcp-syn == 0"], 4),
+        (&["--from-pod", "web", "--port", "80"], 2),
+        (&["--last", "8"], 1),
+    ] {
+        let some = lines(options);
+        assert!(some.len() >= shown && some.len() < all.len(), "{some:#?}");
+        for line in &some {
+            assert!(all.contains(line), "{options:?}: {line}\n{all:#?}");
+        }
+    }
+}
+
 #[test]
 fn first_and_last_count_what_matches() {
     let all = packets(&replay(&[], "icmp"));

@@ -101,19 +101,24 @@ fn read(line: &[OsString]) -> Result<Cli, Error> {
         Some((error, line)) => corrected(error, &line),
         None => corrected(error, line),
     })?;
-    let command = match &cli.command {
-        Command::Trace(args) => Some(&args.capture.command),
-        Command::Record(args) => Some(&args.capture.command),
-        _ => None,
-    };
     let ends_open = line.last().is_some_and(|word| word == "--");
-    if ends_open && command.is_some_and(Vec::is_empty) {
-        return Err(Cli::command().error(
-            ErrorKind::WrongNumberOfValues,
-            "-- needs a command: podtrace trace -- ping -c 1 10.244.2.2",
-        ));
+    if let (true, Some(begin)) = (ends_open, lacks_command(&cli.command)) {
+        let words = format!("-- needs a command: podtrace {begin} -- ping -c 1 10.244.2.2");
+        return Err(Cli::command().error(ErrorKind::WrongNumberOfValues, words));
     }
     Ok(cli)
+}
+
+/// How a line with a command to run begins, of a podtrace command that could run one and has none.
+fn lacks_command(command: &Command) -> Option<&'static str> {
+    let (capture, begin) = match command {
+        Command::Trace(args) => (&args.capture, "trace"),
+        Command::Record(args) => (&args.capture, "record -w session.pcapng"),
+        Command::Flows(args) => (&args.capture, "flows"),
+        Command::Diagnose(args) => (&args.capture, "diagnose default/client default/web"),
+        _ => return None,
+    };
+    capture.command.is_empty().then_some(begin)
 }
 
 /// The mistake in a value below 0, which clap takes for an option, and the line that has it as a
@@ -267,12 +272,26 @@ mod tests {
     #[test]
     fn dashes_need_a_command() {
         for words in [
-            &["trace", "--"][..],
-            &["trace", "icmp", "--"],
-            &["record", "-w", "x", "--"],
+            "trace --",
+            "trace icmp --",
+            "record -w x --",
+            "flows --",
+            "flows icmp --",
+            "diagnose a b --",
         ] {
-            let text = error_text(words);
-            assert!(text.starts_with("error: -- needs a command: "), "{text}");
+            let words: Vec<_> = words.split(' ').collect();
+            let text = error_text(&words);
+            let begin = format!("error: -- needs a command: podtrace {} ", words[0]);
+            assert!(text.starts_with(&begin), "{text}");
+            // What is shown is right.
+            let (_, example) = text
+                .lines()
+                .next()
+                .unwrap()
+                .split_once("podtrace ")
+                .unwrap();
+            let line = ["podtrace"].into_iter().chain(example.split(' '));
+            read(&line.map(OsString::from).collect::<Vec<_>>()).unwrap();
         }
     }
 

@@ -38,11 +38,6 @@ const DURATION: Duration = Duration::from_secs(10);
 
 /// Runs the command; returns the exit code.
 pub(super) fn run(args: &DiagnoseArgs) -> anyhow::Result<u8> {
-    if args.protocol == Some(DiagnoseProtocol::Icmp) && args.port.is_some() {
-        bail!(
-            "--port is for TCP and UDP: --protocol icmp has none\nhint: --port 80 alone means TCP"
-        );
-    }
     if !args.read.is_empty() {
         return replay(args);
     }

@@ -78,7 +78,7 @@ pub(super) fn run(args: &ExtcapArgs) -> anyhow::Result<u8> {
 fn what_is_wrong(filter: &str, args: &ExtcapArgs) -> anyhow::Result<String> {
     let filter = filter.trim();
     let words = [filter.to_owned()];
-    match asked(&words, &args.filter.chosen, true) {
+    match asked(&words, &args.filter.chosen) {
         Ok(_) => Ok(String::new()),
         Err(error) => {
             let mistake = error.downcast::<Mistake>()?;

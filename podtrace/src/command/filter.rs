@@ -1,24 +1,14 @@
 //! The filter that a command line asks for.
 use std::sync::Arc;
 
-use anyhow::bail;
-
 use crate::{
     cli::{ChosenArgs, Flow, ScopeArgs},
     filter::{Expression, Filter, Scope},
     pipeline::Asked,
 };
 
-/// The packets that a command line asks for. `words`: those of the expression; `has_interfaces`:
-/// whether only some interfaces are looked at.
-pub(super) fn asked(
-    words: &[String],
-    chosen: &ChosenArgs,
-    has_interfaces: bool,
-) -> anyhow::Result<Asked> {
-    if let Some(words) = chosen.scope.contradiction(words, has_interfaces) {
-        bail!(words);
-    }
+/// The packets that a command line asks for. `words`: those of the expression.
+pub(super) fn asked(words: &[String], chosen: &ChosenArgs) -> anyhow::Result<Asked> {
     Ok(Asked {
         filter: filter(words, chosen.scope)?,
         only_matching: chosen.scope.only_matching,
@@ -59,15 +49,4 @@ fn direction(args: ScopeArgs) -> Option<&'static str> {
         Flow::Out => Some("outbound"),
         Flow::Inout => None,
     }
-}
-
-/// Refuses to record only some hops of packets.
-pub(super) fn refuse_partial(args: ScopeArgs) -> anyhow::Result<()> {
-    if args.only_matching {
-        bail!(
-            "--only-matching leaves hops out, and a file without them would tell of losses that did \
-             not happen\nhint: write all of them, and give --only-matching to podtrace replay"
-        );
-    }
-    Ok(())
 }

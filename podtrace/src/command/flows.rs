@@ -57,11 +57,7 @@ fn replay(args: &FlowsArgs) -> anyhow::Result<u8> {
         files: args.read.clone(),
         interfaces: args.capture.chosen().to_vec(),
         vxlan_ports: vxlan_ports(&args.capture.vxlan_port)?,
-        asked: asked(
-            &args.filter.expression,
-            &args.filter.chosen,
-            !args.capture.chosen().is_empty(),
-        )?,
+        asked: asked(&args.filter.expression, &args.filter.chosen)?,
         ..PlayerOptions::default()
     };
     let mut player = Player::new(&player_options, false, stop_on_signal()?)?;

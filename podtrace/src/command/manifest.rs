@@ -1,6 +1,9 @@
 //! `podtrace manifest`.
 use super::{FINE, print_out};
-use crate::cli::{ManifestArgs, OF_CLUSTER};
+use crate::{
+    cli::{ManifestArgs, OF_CLUSTER},
+    sink,
+};
 
 /// The flight recorder, with words between @ signs that are to be replaced.
 const RECORDER: &str = include_str!("../../deploy/recorder.yaml");
@@ -16,10 +19,10 @@ pub(super) fn run(args: &ManifestArgs) -> anyhow::Result<u8> {
     };
     let namespace = &args.namespace;
     if is_of_cluster(namespace) {
-        eprintln!(
-            "podtrace: each cluster has a namespace {namespace}: the manifest does not create it, \
-             and Pod Security has to allow privileged pods there"
-        );
+        sink::tell(&format!(
+            "each cluster has a namespace {namespace}: the manifest does not create it, and Pod \
+             Security has to allow privileged pods there"
+        ));
     }
     print_out(&recorder(args, image))?;
     Ok(FINE)

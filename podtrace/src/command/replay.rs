@@ -12,7 +12,7 @@ use nix::sys::stat::{SFlag, fstat};
 
 use super::{
     ERROR, FINE, INTERRUPTED, LOST,
-    filter::{asked, refuse_partial},
+    filter::asked,
     setup::{format, refuse_terminal, vxlan_ports},
     stop::stop_on_signal,
 };
@@ -38,7 +38,6 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let format = format(&args.view, args.detail.verbose > 0, None, 0)?;
     let is_piped = args.view.output == Format::Pcapng;
     if is_piped {
-        refuse_partial(args.input.filter.chosen.scope)?;
         refuse_terminal("podtrace export --format pcapng -w FILE")?;
     }
     let options = player_options(&args.input)?;
@@ -136,11 +135,7 @@ fn refuse_words(args: &InputArgs) -> anyhow::Result<()> {
 pub(super) fn player_options(args: &InputArgs) -> anyhow::Result<PlayerOptions> {
     refuse_words(args)?;
     let interfaces = args.chosen().to_vec();
-    let asked = asked(
-        &args.filter.expression,
-        &args.filter.chosen,
-        !interfaces.is_empty(),
-    )?;
+    let asked = asked(&args.filter.expression, &args.filter.chosen)?;
     let InputArgs {
         files,
         since,

@@ -1,7 +1,7 @@
 //! `--tui`: trace and replay on a screen.
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use tokio::sync::Notify;
 
 use super::{
@@ -47,12 +47,6 @@ pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
 
 /// Replays on a screen; returns the exit code.
 pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
-    if args.input.files.iter().any(|file| file.as_os_str() == "-") {
-        bail!(
-            "--tui takes its keys from standard input, so no capture can come from there\nhint: \
-             write it to a file first: podtrace replay --tui FILE"
-        );
-    }
     let ports = &args.input.vxlan_port;
     let options = options("replay", &args.view, 0, Limits::REPLAY, ports)?;
     let mut screen = Screen::new(Options {

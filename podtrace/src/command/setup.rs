@@ -13,7 +13,7 @@ use podtrace_ebpf::config::VXLAN_PORTS_MAX;
 use crate::{
     cli::{
         Attach, Color, Feature, Format, HabitArgs, KernelArgs, NamingArgs, TimeStyle, ViewArgs,
-        WriteArgs, line,
+        line,
     },
     command::{use_color, width},
     identity::cri::check_socket,
@@ -56,16 +56,6 @@ pub(super) fn attach_method(attach: Attach) -> anyhow::Result<AttachMethod> {
             "this kernel lacks TCX attachment of TC programs (Linux 6.6 or later)\nhint: --attach clsact works here"
         ),
     }
-}
-
-/// Refuses to compress what is not written.
-pub(super) fn check_write(how: &WriteArgs, write: Option<&Path>) -> anyhow::Result<()> {
-    if how.zstd && write.is_none() {
-        bail!(
-            "--zstd takes --write: only what is written is compressed\nhint: --write - is standard output"
-        );
-    }
-    Ok(())
 }
 
 /// The ports of `--vxlan-port`.
@@ -186,9 +176,6 @@ pub(super) fn format(
     epoch_ns: i128,
 ) -> anyhow::Result<Box<dyn Render>> {
     let habits = &view.habits;
-    if let Some(words) = view.contradiction() {
-        bail!(words);
-    }
     let layout = match view.output {
         Format::Json => return Ok(Box::new(Json::new(epoch_ns))),
         // Packets go to standard output, this to standard error.

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use ready::Ready;
 use tokio::{sync::Notify, time::sleep};
 
@@ -23,7 +23,7 @@ use crate::{
     clock::{epoch_ns, monotonic_ns},
     command::{
         FINE, LOST,
-        filter::{asked, refuse_partial},
+        filter::asked,
         setup::{
             attach_method, check_support, format, nodes, sockets, table, text, vxlan_ports, without,
         },
@@ -71,7 +71,7 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
     let chosen = (&args.capture, &args.filter);
     let is_piped = args.view.output == Format::Pcapng;
     let files = match is_piped {
-        true => piped(&args.files)?,
+        true => piped(&args.files),
         false => args.files.clone(),
     };
     let foot = if is_piped {
@@ -90,18 +90,12 @@ pub(super) fn run(args: &TraceArgs) -> anyhow::Result<u8> {
 }
 
 /// The recording of `-o pcapng`, whose reader shows packets as they come.
-fn piped(files: &FileArgs) -> anyhow::Result<FileArgs> {
-    if files.write.is_some() {
-        bail!(
-            "-o pcapng records to standard output, and -w to a file\nhint: give one of them: \
-             podtrace record -w FILE"
-        );
-    }
-    Ok(FileArgs {
+fn piped(files: &FileArgs) -> FileArgs {
+    FileArgs {
         write: Some("-".into()),
         packet_buffered: true,
         ..files.clone()
-    })
+    }
 }
 
 /// Runs `record`; returns the exit code.
@@ -177,17 +171,7 @@ pub(super) fn follow(
         has_data,
     } = watch;
     let mut ready = Ready::open(capture.ready_fd)?;
-    let asked = asked(
-        &chosen.expression,
-        &chosen.chosen,
-        !capture.chosen().is_empty(),
-    )?;
-    if chosen.wait && asked.selector.is_none() {
-        bail!("--wait waits for the names of selectors, and there is none: --wait --pod web");
-    }
-    if files.is_some_and(|files| files.write.is_some()) {
-        refuse_partial(chosen.chosen.scope)?;
-    }
+    let asked = asked(&chosen.expression, &chosen.chosen)?;
     check_support()?;
     // Taps that the closer is to detach stay until the process ends.
     let ends_before = stays && (capture.count.is_some() || capture.duration.is_some());

@@ -25,8 +25,9 @@ pub use self::{
 };
 use super::ExportError;
 use crate::{
+    field::TimeNs,
     map::Map,
-    path::{Outcome, Path, flood::Copies},
+    path::{Hop, Outcome, Path, flood::Copies},
     projection::packet::PathObject,
     text::sanitize::sanitize,
     world::World,
@@ -79,33 +80,36 @@ impl OtlpTraces {
         let object = PathObject::new(path, world, self.epoch_ns);
         let copies = Copies::of(path, world);
         let known = path.late_of.map_or(0, |before| before.hops);
-        let own = object.hops.iter().zip(&path.hops).enumerate();
+        let own = path.hops.iter().enumerate();
         let own: Vec<_> = own.filter(|(number, _)| !copies.has(*number)).collect();
         let new = own.iter().find(|(number, _)| *number >= known);
         // One that is refused later has no hop since.
-        let (Some((_, (begin, first))), Some((_, (last, _)))) = (new.or(own.last()), own.last())
-        else {
+        let (Some((_, first)), Some((_, last))) = (new.or(own.last()), own.last()) else {
             return Ok(());
         };
         let ids = self.ids(path);
         let trace = ids.trace.to_vec();
+        let epoch_ns = self.epoch_ns;
+        let time = |hop: &Hop| TimeNs::new(epoch_ns, hop.ts_ns).0;
         let root = Span {
             trace_id: trace.clone(),
             span_id: id(ids.root),
             parent_span_id: self.parent(path),
-            start_time_unix_nano: begin.time_ns.0,
-            end_time_unix_nano: last.time_ns.0.max(begin.time_ns.0),
+            start_time_unix_nano: time(first),
+            end_time_unix_nano: time(last).max(time(first)),
             ..root(&object, path)
         };
-        self.batch.add(&Owner::of(begin, first, world), root);
-        for (at, (number, (hop, seen))) in own.iter().enumerate() {
-            if *number < known {
+        self.batch.add(&Owner::of(first, world), root);
+        let shown = object.hops.iter().zip(path.shown_hops());
+        for (hop, (number, seen)) in shown {
+            if number < known || copies.has(number) {
                 continue;
             }
-            let end_ns = own.get(at + 1).map_or(0, |(_, (next, _))| next.time_ns.0);
+            let next = own.partition_point(|(other, _)| *other <= number);
+            let end_ns = own.get(next).map_or(0, |(_, next)| time(next));
             let span = Span {
                 trace_id: trace.clone(),
-                span_id: id(ids.root.wrapping_add(*number as u64 + 1)),
+                span_id: id(ids.root.wrapping_add(number as u64 + 1)),
                 parent_span_id: id(ids.root),
                 name: attributes::name(hop, seen, world),
                 kind: SpanKind::Internal.into(),
@@ -114,7 +118,7 @@ impl OtlpTraces {
                 attributes: of_hop(hop),
                 ..Span::default()
             };
-            self.batch.add(&Owner::of(hop, seen, world), span);
+            self.batch.add(&Owner::of(seen, world), span);
         }
         match self.batch.len() >= SPANS_AT_ONCE {
             true => self.deliver(),

@@ -113,7 +113,7 @@ impl<W: Write> PerfettoTrace<W> {
         path.packet.describe(&mut what);
         let what = sanitize(&what);
         for (at, (number, hop)) in hops.iter().enumerate() {
-            if *number < known {
+            if *number < known || !path.shows(hop) {
                 continue;
             }
             let next = hops.get(at + 1);

@@ -128,6 +128,9 @@ pub(super) enum ProgramError {
     /// It does not end.
     #[error("it does not end with a verdict")]
     Endless,
+    /// A frame could take more instructions than it is given.
+    #[error("the expression is too long: {0} instructions, at most {STEPS_MAX}")]
+    TooLong(usize),
 }
 
 /// A checked program.
@@ -149,9 +152,12 @@ impl Program {
     /// Reads and checks instructions.
     ///
     /// # Errors
-    /// When one is unknown, or a jump leads out of the program.
+    /// When one is unknown, a jump leads out of the program, or there are too many.
     pub(super) fn new(instructions: &[Instruction]) -> Result<Self, ProgramError> {
         let count = instructions.len();
+        if count > STEPS_MAX {
+            return Err(ProgramError::TooLong(count));
+        }
         let operations = (0..).zip(instructions).map(|(at, instruction)| {
             let operation = Operation::new(*instruction, at)?;
             let is_inside = match operation {

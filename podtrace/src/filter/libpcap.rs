@@ -6,7 +6,7 @@
 use std::{
     ffi::{CStr, CString, c_char, c_int, c_uint, c_void},
     ptr::{NonNull, null_mut},
-    slice,
+    slice, thread,
 };
 
 use super::classic::Instruction;
@@ -16,6 +16,8 @@ const SNAPLEN: c_int = 262_144;
 /// Expressions of more bytes are not optimised, as that takes time by the square of their
 /// length: seconds for some hundred addresses.
 const OPTIMISED_MAX: usize = 2048;
+/// Bytes of stack for what is longer than that: libpcap calls itself for each branch.
+const STACK: usize = 64 << 20;
 /// `PCAP_NETMASK_UNKNOWN`: `ip broadcast` needs a mask, and interfaces have several.
 const NO_NETMASK: u32 = u32::MAX;
 
@@ -112,7 +114,19 @@ pub(super) fn compile(text: &str, link: u16) -> Result<Vec<Instruction>, String>
         let at = error.nul_position();
         format!("there is a zero byte behind {at} bytes")
     })?;
-    let optimises = c_int::from(text.as_bytes().len() <= OPTIMISED_MAX);
+    if text.as_bytes().len() <= OPTIMISED_MAX {
+        return compile_here(&text, link, true);
+    }
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().stack_size(STACK);
+        let compiled = thread.spawn_scoped(scope, || compile_here(&text, link, false));
+        let compiled = compiled.map_err(|error| format!("no thread to compile it: {error}"))?;
+        let died = |_| Err("libpcap's thread died".to_owned());
+        compiled.join().unwrap_or_else(died)
+    })
+}
+
+fn compile_here(text: &CStr, link: u16, optimises: bool) -> Result<Vec<Instruction>, String> {
     // SAFETY: takes numbers, returns an open handle or nothing.
     let handle = unsafe { pcap_open_dead(c_int::from(link), SNAPLEN) };
     let handle = Dead(NonNull::new(handle).ok_or("libpcap has no memory")?);
@@ -127,7 +141,7 @@ pub(super) fn compile(text: &str, link: u16) -> Result<Vec<Instruction>, String>
             handle.0.as_ptr(),
             &mut code,
             text.as_ptr(),
-            optimises,
+            c_int::from(optimises),
             NO_NETMASK,
         ) != 0
         {

@@ -12,15 +12,25 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    ETHERNET,
+    ETHERNET, TEXT_MAX,
     classic::ProgramError,
     libpcap,
     words::{closers, words},
 };
 use crate::text::{escape::escape, write::width_of};
 
+/// What libpcap says of what is too long, or too deep.
+const NO_ROOM: [&str; 2] = ["out of memory", "memory exhausted"];
+
+/// What to do about an expression that is too long.
+const INSTEAD: &str = ": name networks, as in net 10.244.0.0/16, in place of their addresses, or \
+                       give --ip CIDR and --port PORT, as many as you like";
+
 /// How long the place is looked for: names of hosts are looked up again each time.
 const SEARCH_MAX: Duration = Duration::from_secs(2);
+
+/// Bytes of a long expression that are shown on each side of a mistake.
+const AROUND: usize = 100;
 
 /// What libpcap says of terms that contradict each other.
 const REJECTS_ALL: &str = "expression rejects all packets";
@@ -67,6 +77,18 @@ impl Mistake {
         self.place.clone()
     }
 
+    /// The part of the expression that is shown: of a long one, the place and what is around it.
+    fn shown(&self) -> Range<usize> {
+        let len = self.text.len();
+        if len <= 4 * AROUND {
+            return 0..len;
+        }
+        let place = self.place.clone().unwrap_or(0..0);
+        let start = place.start.saturating_sub(AROUND);
+        let end = place.start.saturating_add(AROUND).min(len);
+        self.text.floor_char_boundary(start)..self.text.ceil_char_boundary(end)
+    }
+
     /// What could have stood there.
     #[must_use]
     pub fn expected(&self) -> &[&'static str] {
@@ -76,14 +98,15 @@ impl Mistake {
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}\n  {}", self.what, escape(&self.text))?;
-        if let Some(Range { start, end }) = self.place.clone() {
-            let width = |range: Range<usize>| {
-                let part = self.text.get(range).unwrap_or_default();
-                width_of(&escape(part))
-            };
-            let carets = "^".repeat(width(start..end).max(1));
-            write!(f, "\n  {}{carets}", " ".repeat(width(0..start)))?;
+        let Range { start, end } = self.shown();
+        let part = |range: Range<usize>| escape(self.text.get(range).unwrap_or_default());
+        let [before, behind] =
+            [start > 0, end < self.text.len()].map(|is_cut| if is_cut { "…" } else { "" });
+        write!(f, "{}\n  {before}{}{behind}", self.what, part(start..end))?;
+        if let Some(place) = self.place.clone() {
+            let gap = width_of(before) + width_of(&part(start..place.start));
+            let carets = width_of(&part(place.start..place.end.min(end))).max(1);
+            write!(f, "\n  {}{}", " ".repeat(gap), "^".repeat(carets))?;
         }
         if !self.expected.is_empty() {
             write!(f, "\n  expected: {}", self.expected.join(", "))?;
@@ -104,6 +127,7 @@ pub(super) fn find(text: &str, message: &str) -> Mistake {
     }
     let place = match message {
         REJECTS_ALL => None,
+        _ if is_of_length(message) => None,
         _ => search.first_with(message),
     };
     Mistake {
@@ -121,13 +145,32 @@ pub(super) fn of_program(text: &str, error: ProgramError) -> Mistake {
         .find(|word| text.get(word.clone()) == Some("ifindex"));
     Mistake {
         text: text.to_owned(),
-        what: match place {
-            Some(_) => "podtrace selects interfaces by --interface NAME, not by ifindex".into(),
-            None => error.to_string(),
+        what: match (place.is_some(), error) {
+            (true, _) => "podtrace selects interfaces by --interface NAME, not by ifindex".into(),
+            (_, ProgramError::TooLong(_)) => format!("{error}{INSTEAD}"),
+            _ => error.to_string(),
         },
         place,
         expected: Vec::new(),
     }
+}
+
+/// The mistake of an expression that is longer than libpcap takes.
+pub(super) fn of_length(text: &str) -> Mistake {
+    Mistake {
+        text: text.to_owned(),
+        place: None,
+        what: format!(
+            "the expression is too long: {} bytes, at most {TEXT_MAX}{INSTEAD}",
+            text.len()
+        ),
+        expected: Vec::new(),
+    }
+}
+
+/// Whether libpcap had no room for an expression.
+pub(super) fn is_of_length(message: &str) -> bool {
+    NO_ROOM.iter().any(|words| message.contains(words))
 }
 
 fn is_syntax(message: &str) -> bool {
@@ -143,6 +186,7 @@ fn in_plain_words(message: &str) -> String {
              use ether broadcast, or host with the broadcast address"
                 .into()
         }
+        _ if is_of_length(message) => format!("the expression is too long for libpcap{INSTEAD}"),
         other => escape(other),
     }
 }
@@ -210,7 +254,7 @@ impl Search<'_> {
         let bad = (0..self.words.len()).find(|before| !self.is_sound(self.part(before + 1)));
         if Instant::now() > self.until {
             let what = "the expression has a syntax error; looking for its place took too long, \
-                        as names of hosts are looked up";
+                        as it is long or names of hosts are looked up";
             return mistake(None, what, Vec::new());
         }
         match bad {

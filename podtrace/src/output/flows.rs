@@ -11,7 +11,6 @@ use super::{
     render::Render as _,
     text::{Text, micros},
     width::Width,
-    wrap::wrap,
 };
 use crate::{
     model::origin::Origin,
@@ -25,7 +24,7 @@ use crate::{
         Flow, FlowEnd,
         flows::{Flows, Order},
     },
-    text::{count::counted, size::bytes},
+    text::{count::counted, size::bytes, wrap::wrap},
     update::Update,
     world::World,
 };

@@ -7,10 +7,10 @@ use crate::{
     output::{
         paint::{DIM, NUMBER, PLAIN, Painter},
         width::Width,
-        wrap::wrap,
     },
     text::{
         sanitize::sanitize,
+        wrap::wrap,
         write::{self, width_of},
     },
 };

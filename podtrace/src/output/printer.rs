@@ -137,9 +137,14 @@ impl Consumer for Printer {
         }
         if self.format.shows_paths() && !self.has_room() {
             self.not_shown.packets += 1;
+            self.format.hidden(path);
             return;
         }
         self.format.path(&mut self.text, path, world);
+    }
+
+    fn on_hidden(&mut self, path: &Path) {
+        self.format.hidden(path);
     }
 
     fn on_loss(&mut self, lost: LostSpan) {

@@ -34,6 +34,8 @@ pub trait Render {
     fn event(&mut self, _out: &mut String, _event: &Event, _packet: u64, _world: &World) {}
     /// One path that has ended.
     fn path(&mut self, _out: &mut String, _path: &Path, _world: &World) {}
+    /// One path that has ended and is not shown.
+    fn hidden(&mut self, _path: &Path) {}
     /// A notice to the user, in one line.
     fn notice(&mut self, out: &mut String, text: &str);
     /// Events were lost: by default a notice.

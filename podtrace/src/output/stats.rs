@@ -6,12 +6,11 @@ use super::{
     paint::{BOLD, GREEN, LOSS, NODE, POD, Painter, YELLOW},
     text::micros,
     width::Width,
-    wrap::wrap,
 };
 use crate::{
     path::Outcome,
     stats::{Count, Latency, Pair, Report, Segment, Talker, TapPointName},
-    text::{count::counted, size::bytes},
+    text::{count::counted, size::bytes, wrap::wrap},
 };
 
 /// Rows of the tables that are not bounded by the number of top talkers.

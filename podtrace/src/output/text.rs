@@ -30,7 +30,6 @@ use times::Times;
 use super::{
     paint::{DIM, LOSS, NUMBER, Painter},
     width::Width,
-    wrap::wrap,
 };
 use crate::{
     findings::Found,
@@ -40,7 +39,7 @@ use crate::{
         Path,
         summary::{NotShown, Summary},
     },
-    text::count::counted,
+    text::{count::counted, wrap::wrap},
     world::World,
 };
 
@@ -152,7 +151,11 @@ impl Text {
     fn compact(&mut self, out: &mut String, path: &Path, world: &World) {
         self.header(out, path, world);
         out.push_str("  ");
-        out.push_str(&counted(path.hops.len() as u64, "hop"));
+        let (shown, all) = (path.shown_hops().count(), path.hops.len());
+        if shown < all {
+            let _ = write!(out, "{shown} of ");
+        }
+        out.push_str(&counted(all as u64, "hop"));
         if outcome::has_words(path) {
             out.push_str("  ");
             self.painted_outcome(out, path, world);
@@ -248,6 +251,13 @@ impl Render for Text {
         let begin = out.len();
         self.outcome(out, path, world);
         self.wrap(out, begin, OUTCOME_INDENT);
+    }
+
+    fn hidden(&mut self, path: &Path) {
+        // An event is shown before its path has ended: what it was counted from stays.
+        if !self.shows_events() {
+            self.pass_over(path);
+        }
     }
 
     fn notice(&mut self, out: &mut String, text: &str) {

@@ -1,5 +1,7 @@
 //! A path where only the hops that match the filter are shown.
-use super::Path;
+//!
+//! It stays whole: its times, its ends and its outcome are those of all hops.
+use super::{Hop, Path, Translation};
 
 impl Path {
     /// Whether it matches the filter at one hop at least.
@@ -8,90 +10,87 @@ impl Path {
         self.hops.iter().any(|hop| hop.matches)
     }
 
-    /// Leaves only the hops that match, and what is said of these. Without the others, the path
-    /// is incomplete: no time is measured by it.
-    pub(crate) fn keep_matching(&mut self) {
-        let kept: Vec<bool> = self.hops.iter().map(|hop| hop.matches).collect();
-        if !kept.contains(&false) {
-            return;
+    /// The hops that are shown, with their numbers from 0.
+    pub fn shown_hops(&self) -> impl DoubleEndedIterator<Item = (usize, &Hop)> {
+        let hops = self.hops.iter().enumerate();
+        hops.filter(|(_, hop)| self.shows(hop))
+    }
+
+    /// Whether a hop of it is shown.
+    #[must_use]
+    pub fn shows(&self, hop: &Hop) -> bool {
+        hop.matches || !self.is_narrowed
+    }
+
+    /// The translation since the last hop that is shown before this one; several are told as one.
+    #[must_use]
+    pub fn translation_at(&self, hop: usize) -> Option<Translation> {
+        if self.translations.is_empty() {
+            return None;
         }
-        self.incomplete = true;
-        // Where a hop is then, or the next one that is left.
-        let moved = |hop: usize| kept.iter().take(hop).filter(|kept| **kept).count();
-        self.translations.retain_mut(|translation| {
-            let is_shown = kept.iter().skip(translation.hop).any(|kept| *kept);
-            translation.hop = moved(translation.hop);
-            is_shown
+        let mut shown = self.shown_hops().map(|(number, _)| number);
+        let before = shown.rfind(|number| *number < hop);
+        let mut since = self.translations.iter().filter(|translation| {
+            translation.hop <= hop && before.is_none_or(|before| before < translation.hop)
         });
-        if let Some(late_of) = &mut self.late_of {
-            late_of.hops = moved(late_of.hops);
-        }
-        if let Some(circle) = &mut self.circle {
-            circle.hop = moved(circle.hop);
-        }
-        if let Some(refusal) = &mut self.refusal {
-            refusal.hops = moved(refusal.hops);
-        }
-        let mut all = kept.iter();
-        self.segments
-            .retain(|_| all.next().copied().unwrap_or(true));
-        self.hops.retain(|hop| hop.matches);
+        let first = *since.next()?;
+        let after = since.next_back().map_or(first.after, |last| last.after);
+        Some(Translation { after, ..first })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::path::{
-        Segments, Translation,
-        builder::tests::path,
-        refusal::{Reason, Refusal},
-    };
+    use crate::path::{Hop, Path, Translation, builder::tests::path};
 
-    #[test]
-    fn what_is_said_of_hops_moves_with_them() {
+    /// A path of five hops, of which the second and the fourth match.
+    fn five() -> Path {
         let mut path = path(1);
         let hop = path.hops[0].clone();
-        let ends = path.packet.ends().unwrap();
         path.hops = (0..5)
-            .map(|ts_ns| super::super::Hop {
+            .map(|ts_ns| Hop {
                 ts_ns,
                 matches: ts_ns % 2 == 1,
                 ..hop.clone()
             })
             .collect();
-        path.segments = (0..5)
-            .map(|packets| Segments {
-                packets,
-                segments: None,
-                bytes: 0,
-            })
-            .collect();
-        path.translations = [1, 2, 4]
-            .map(|hop| Translation {
+        path
+    }
+
+    #[test]
+    fn hops_that_match_are_shown_and_times_are_those_of_all() {
+        let mut path = five();
+        let numbers = |path: &Path| path.shown_hops().map(|(number, _)| number).collect();
+        let all: Vec<_> = numbers(&path);
+        assert_eq!(all, [0, 1, 2, 3, 4]);
+        path.is_narrowed = true;
+        let shown: Vec<_> = numbers(&path);
+        assert_eq!(shown, [1, 3]);
+        assert_eq!(
+            (path.first_ns(), path.last_ns(), path.duration_ns()),
+            (0, 4, 4)
+        );
+        assert!(path.matches() && !path.incomplete);
+    }
+
+    /// A translation is told at the hop that is the first to show it.
+    #[test]
+    fn translation_is_told_at_the_next_hop_that_is_shown() {
+        for (is_narrowed, told) in [(false, [1, 2, 4].as_slice()), (true, &[1, 3])] {
+            let mut path = five();
+            path.is_narrowed = is_narrowed;
+            let ends = path.packet.ends().unwrap();
+            let translation = |hop| Translation {
                 hop,
                 before: ends,
                 after: ends,
-            })
-            .to_vec();
-        let refusal = |hops| Refusal {
-            packet: 2,
-            by: "10.244.1.1".parse().unwrap(),
-            at: None,
-            ts_ns: 9,
-            reason: Reason::Reset,
-            carried: None,
-            hops,
-        };
-        path.refusal = Some(Box::new(refusal(4)));
-        assert!(path.matches());
-        path.keep_matching();
-        assert_eq!(path.refusal.as_deref(), Some(&refusal(2)));
-        let times: Vec<_> = path.hops.iter().map(|hop| hop.ts_ns).collect();
-        assert_eq!(times, [1, 3]);
-        let packets: Vec<_> = path.segments.iter().map(|seen| seen.packets).collect();
-        assert_eq!(packets, [1, 3]);
-        // The last is shown by no hop that is left.
-        let hops: Vec<_> = path.translations.iter().map(|one| one.hop).collect();
-        assert_eq!(hops, [0, 1]);
+            };
+            path.translations = [1, 2, 4].map(translation).to_vec();
+            let hops = path.shown_hops().map(|(number, _)| number);
+            let hops: Vec<_> = hops
+                .filter(|number| path.translation_at(*number).is_some())
+                .collect();
+            assert_eq!(hops, told);
+        }
     }
 }

@@ -146,13 +146,9 @@ impl Chosen {
         self.undecided.next(now_ns)
     }
 
-    /// What is shown of a path that matches, if that is not all.
-    pub(super) fn narrowed(&self, path: &Path) -> Option<Box<Path>> {
-        (self.expression == Some(Scope::Hops)).then(|| {
-            let mut narrowed = Box::new(path.clone());
-            narrowed.keep_matching();
-            narrowed
-        })
+    /// Whether only the hops that match are shown.
+    pub(super) fn is_narrow(&self) -> bool {
+        self.expression == Some(Scope::Hops)
     }
 
     /// Whether only some packets are asked for.

@@ -80,6 +80,7 @@ impl Pipeline {
     fn show_path(&mut self, mut path: Box<Path>) {
         // The events of earlier packets were refused as they came.
         if path.id < self.show_from {
+            self.consumers.hidden(&path);
             return;
         }
         self.builder.amend(&mut path, &self.world);
@@ -108,12 +109,13 @@ impl Pipeline {
             let before = path.late_of;
             let corrects_shown = self.chosen.corrects_shown(&path);
             path.late_of = before.filter(|before| corrects_shown && before.id >= self.show_from);
-            let narrowed = self.chosen.narrowed(&path);
-            let shown = narrowed.as_ref().unwrap_or(&path);
-            self.summary.count(shown, shown.late_of);
-            self.last_shown.push(shown.id);
-            self.consumers.path(shown, &self.world);
+            path.is_narrowed = self.chosen.is_narrow();
+            self.summary.count(&path, path.late_of);
+            self.last_shown.push(path.id);
+            self.consumers.path(&path, &self.world);
             path.late_of = before;
+        } else {
+            self.consumers.hidden(&path);
         }
         self.builder.keep(path);
         if self.has_shown_all() {

@@ -142,7 +142,7 @@ impl<'a> HopObject<'a> {
             aside: hop.aside.then_some(true),
             translation: on.and_then(|(path, number)| {
                 let translation = path.translation_at(number)?;
-                Some(TranslationObject::new(translation, path, world))
+                Some(TranslationObject::new(&translation, path, world))
             }),
         }
     }

@@ -229,7 +229,6 @@ impl<'a> PathObject<'a> {
         let (from, to) = ends(path, world);
         let [source_pod, source_node, source_on] = names(&from);
         let [destination_pod, destination_node, destination_on] = names(&to);
-        let hops = path.hops.iter().enumerate();
         let copies = Copies::of(path, world);
         Self {
             packet: path.id,
@@ -273,7 +272,8 @@ impl<'a> PathObject<'a> {
             verdict: VerdictObject::of(path, world),
             about: path.about,
             duration_ns: path.duration_ns(),
-            hops: hops
+            hops: path
+                .shown_hops()
                 .map(|(number, hop)| HopObject::new(hop, Some((path, number)), world, epoch_ns))
                 .collect(),
             rtt_ns: path.measured_trip().map(RoundTrip::total_ns),

@@ -37,14 +37,14 @@ pub(crate) fn rows<E>(
 ) -> Result<(), E> {
     let object = PathObject::new(path, world, epoch_ns);
     let hops = i32::try_from(path.hops.len()).unwrap_or(i32::MAX);
-    for (number, (hop, seen)) in (1..).zip(object.hops.iter().zip(&path.hops)) {
+    for (hop, (number, seen)) in object.hops.iter().zip(path.shown_hops()) {
         let point = world.tap_points.get(seen.interface);
         each(&Row {
             path: &object,
             hop,
             own: RowCells {
                 time: IsoTime(hop.time_ns),
-                hop: number,
+                hop: i32::try_from(number + 1).unwrap_or(i32::MAX),
                 hops,
                 role: point.map(|point| role_name(point.role)),
             },

@@ -311,12 +311,15 @@ impl Player<'_> {
             false => recorded_ns,
         };
         let reported = report(&merge, is_cut, pipeline);
-        let missing = pipeline.end(duration_ns).total().missing();
+        let summary = pipeline.end(duration_ns);
+        let total = summary.total();
+        let (missing, is_empty) = (total.missing(), summary.packets == 0 && total.seen > 0);
         let closed = pipeline.close();
         read?;
         closed?;
         Ok(Played {
             missing,
+            is_empty,
             is_interrupted,
             missed: missed.filter(|_| !self.follow),
             ..reported

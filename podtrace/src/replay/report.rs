@@ -25,6 +25,8 @@ pub(crate) struct Played {
     pub(crate) broken_off: usize,
     /// Whether it ended before everything was read, without that being requested.
     pub(crate) is_interrupted: bool,
+    /// Whether none of the packets that there were was shown.
+    pub(crate) is_empty: bool,
     /// Why nothing was in the part of the files that was asked for, though there were packets.
     pub(crate) missed: Option<String>,
 }

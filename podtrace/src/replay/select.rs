@@ -57,7 +57,10 @@ impl Selection {
             _ => false,
         };
         if is_empty {
-            bail!("nothing is both after --since and before --until: --since has to be earlier");
+            bail!(
+                "nothing is both after --since and before --until: --since has to be earlier\nhint: \
+                 --since +10s --until +20s"
+            );
         }
         Ok(Self {
             interfaces: args.interfaces.clone(),

@@ -322,6 +322,7 @@ impl Consumer for Collector {
         if matches!(tone, Tone::Lost | Tone::Refused) || path.was_refused() {
             self.causes.add(path, tone, world);
         }
+        self.writer.pass_over(path);
         if let Some(samples) = &mut self.samples {
             if let Some(before) = path.late_of {
                 samples.remove(before.id, Tone::of(before.outcome));
@@ -329,6 +330,10 @@ impl Consumer for Collector {
             let writer = &mut self.writer;
             samples.add(path.id, tone, || writer.entry(path, world));
         }
+    }
+
+    fn on_hidden(&mut self, path: &Path) {
+        self.writer.pass_over(path);
     }
 
     fn on_drop(&mut self, drop: &KernelDrop, _: &Packet, world: &World) {

@@ -73,6 +73,11 @@ impl Default for Writer {
 }
 
 impl Writer {
+    /// A path of which no words may be needed.
+    pub(super) fn pass_over(&mut self, path: &Path) {
+        self.text.pass_over(path);
+    }
+
     /// The path in words; none if it has no hop.
     pub(super) fn entry(&mut self, path: &Path, world: &World) -> Option<Entry> {
         let first = path.hops.first()?;

@@ -38,7 +38,7 @@ mod writer;
 
 pub(crate) use self::trust::is_trusted;
 pub use self::{counts::EventCounts, earlier::RecorderId, error::FilesError, status::Report};
-use self::{destination::Destination, status::Status, writer::Writer};
+use self::{destination::Destination, name::Names, status::Status, writer::Writer};
 use crate::{privilege, text::count::counted};
 
 /// How many chunks may wait; one more is being written.
@@ -279,6 +279,13 @@ pub fn create(path: &Path, force: bool) -> Result<File, FilesError> {
     } else {
         open::create(path, force)
     }
+}
+
+/// The name of the file that is written for a target which is a file's name: compressed, it ends in
+/// `.zst`.
+#[must_use]
+pub fn file_name(path: &Path, zstd: bool) -> PathBuf {
+    Names::exactly(path, zstd).path(0, Timestamp::UNIX_EPOCH)
 }
 
 /// Refuses options that no disk could fulfil.

@@ -24,10 +24,16 @@ pub(crate) fn is_dumb() -> bool {
     env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
+/// How many columns the terminal at standard error has, if it is one and tells.
+pub(super) fn columns() -> Option<usize> {
+    let size = terminal_size_of(io::stderr());
+    let columns = size.map(|(Width(columns), _)| usize::from(columns));
+    columns.filter(|columns| *columns > 0)
+}
+
 /// Shows a line where the cursor is.
 pub(super) fn show(line: &str) {
-    let width = terminal_size_of(io::stderr()).map(|(Width(width), _)| width);
-    write(cut(line, width.map_or(usize::MAX, usize::from)));
+    write(cut(line, columns().unwrap_or(usize::MAX)));
 }
 
 /// Replaces the line.

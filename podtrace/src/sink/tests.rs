@@ -32,6 +32,19 @@ fn slow() -> (Sink, Sender<()>, Arc<Mutex<Vec<u8>>>) {
     (Sink::spawn(slow, false).unwrap(), turn, written)
 }
 
+/// Messages break at words; what stands below each other stays.
+#[test]
+fn messages_fit_the_terminal() {
+    let text = "an address has four numbers\n  icmp and host 300.1.1.1 and more\n           ^^^^\n\
+                hint: name it by four numbers";
+    assert_eq!(told(text, None), format!("podtrace: {text}\n"));
+    assert_eq!(
+        told(text, Some(26)),
+        "podtrace: an address has\n  four numbers\n  icmp and host 300.1.1.1 and more\n           ^^^^\n\
+         hint: name it by four\n  numbers\n"
+    );
+}
+
 #[test]
 fn live_text_is_taken_without_waiting_and_the_room_is_known() {
     let (mut sink, turn, written) = slow();

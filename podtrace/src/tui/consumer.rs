@@ -131,11 +131,16 @@ impl Consumer for Feeder {
         // A replay waits for the screen.
         let shared = &self.shared;
         if !shared.waits && !self.shares.has_room(path, shared.wants(path.id)) {
+            self.writer.pass_over(path);
             return shared.pass_over();
         }
         if let Some(entry) = self.writer.entry(path, world) {
             self.shared.push(entry);
         }
+    }
+
+    fn on_hidden(&mut self, path: &Path) {
+        self.writer.pass_over(path);
     }
 
     fn on_tick(&mut self, tick: &Tick<'_>, _: &World) -> Vec<String> {

@@ -19,7 +19,9 @@ pub(super) type Tap = (u32, Direction);
 pub(super) struct Entry {
     /// Number of its packet.
     pub(super) id: u64,
-    /// When it was first seen, in nanoseconds since 1970 (UTC).
+    /// When it was first seen, in nanoseconds of the hops' clock.
+    pub(super) first_ns: u64,
+    /// The same in nanoseconds since 1970 (UTC).
     pub(super) utc_ns: u64,
     /// The same for people.
     pub(super) time: Box<str>,
@@ -105,6 +107,12 @@ impl Writer {
         &mut self.plain
     }
 
+    /// A path of which no words are needed.
+    pub(super) fn pass_over(&mut self, path: &Path) {
+        self.plain.pass_over(path);
+        self.painted.pass_over(path);
+    }
+
     /// The path in words; none if it has no hop.
     pub(super) fn entry(&mut self, path: &Path, world: &World) -> Option<Entry> {
         let first = path.hops.first()?;
@@ -134,9 +142,10 @@ impl Writer {
         let tail = text(&mut |out| painted.tail(out, path, &copies, world));
         Some(Entry {
             id: path.id,
+            first_ns: first.ts_ns,
             utc_ns: TimeNs::new(*epoch_ns, first.ts_ns).0,
             time: text(&mut |out| plain.time(out, first.ts_ns)),
-            what: text(&mut |out| path.packet.describe(out)),
+            what: text(&mut |out| plain.words(out, &path.packet, path.ends())),
             ends: text(&mut |out| plain.ends(out, path, false, world)),
             outcome: path.outcome,
             duration_ns: path.duration_ns(),

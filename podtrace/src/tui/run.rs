@@ -240,7 +240,7 @@ impl Runner {
         let moment = match (self.moment)(text) {
             Ok(moment) => moment,
             Err(words) => {
-                self.state.message = Some(words);
+                self.state.message = Some(format!("{text} is no time: {words}"));
                 return;
             }
         };

@@ -89,7 +89,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model<'_>, state: &mut State) 
     if area.width < WIDTH_MIN || area.height < HEIGHT_MIN {
         return too_small(frame.buffer_mut(), area);
     }
-    let foot_lines = foot::lines(state, model);
+    let foot_lines = foot::lines(state, model, area.width);
     let [title, body, foot] = split(area, 1, foot_lines);
     foot::title(frame.buffer_mut(), title, model, state);
     match (&state.mode, state.list) {

@@ -50,7 +50,7 @@ fn insert(line: Vec<OsString>, given: &ArgMatches, settings: Vec<Setting>) -> Ve
             .collect()
     };
     let mistake = |settings: &[&Setting]| match Cli::try_parse_from(with(settings)) {
-        Ok(cli) if cli.goes_together() => None,
+        Ok(cli) if cli.command.contradiction().is_none() => None,
         Ok(_) => Some(ErrorKind::ArgumentConflict),
         Err(error) => Some(error.kind()),
     };
@@ -141,6 +141,91 @@ mod tests {
             ),
         ] {
             assert_eq!(line(file, given), made);
+        }
+    }
+
+    /// Whatever a file sets, a line that is right stays so.
+    #[test]
+    fn no_setting_makes_a_right_line_wrong() {
+        const LINES: &str = "trace
+trace icmp
+trace --pod web
+trace -i eth0
+trace -o json
+trace -o pcapng
+trace -w x
+trace -w x icmp
+trace --tui
+trace -D
+trace -- true
+record -w x
+record -w x -C 1 icmp
+replay x
+replay -o json x
+replay -o pcapng x -- icmp
+replay --tui x
+replay -
+stats x -- icmp
+report -o r x
+export --format csv x -- icmp
+export --format otlp x
+export --format pcapng -w y x -- icmp
+export --format pcapng x
+flows
+flows -r x icmp
+diagnose a b
+diagnose --port 80 a b
+diagnose -r x a b
+extcap --extcap-interfaces
+extcap --extcap-interface podtrace --capture --fifo f
+extcap --extcap-interface podtrace --capture --fifo f --extcap-capture-filter icmp
+topology
+doctor
+cleanup";
+        const SETTINGS: &str = "[all] outer = true
+[all] inner = true
+[all] only-matching = true
+[all] direction = \"in\"
+[all] wait = true
+[all] zstd = true
+[all] force = true
+[all] write = \"x\"
+[all] tui = true
+[all] follow = true
+[all] keep-size = \"1GB\"
+[all] rotate-size = \"1MB\"
+[all] last = \"10s\"
+[all] first = \"10s\"
+[all] time = \"utc\"
+[all] hex = true
+[all] quiet-hops = true
+[trace] output = \"pcapng\"
+[replay] output = \"json\"
+[export] to = \"http://127.0.0.1:4317\"
+[export] format = \"csv\"
+[all] read = [\"x\"]
+[all] protocol = \"icmp\"
+[diagnose] port = 80
+[all] probe = true
+[all] duration = \"10s\"";
+        let settings_of = |text: &str| settings("f", &text.replace("] ", "]\n")).unwrap();
+        let each = SETTINGS.lines().map(settings_of);
+        let all: Vec<_> = SETTINGS.lines().flat_map(settings_of).collect();
+        let files: Vec<_> = each.chain([all]).collect();
+        for words in LINES.lines() {
+            let words = ["podtrace"].into_iter().chain(words.split(' '));
+            let line: Vec<OsString> = words.map(Into::into).collect();
+            let contradiction = |line: &[OsString]| {
+                let cli = Cli::try_parse_from(line).unwrap_or_else(|error| panic!("{error}"));
+                cli.command.contradiction()
+            };
+            assert_eq!(contradiction(&line), None, "{line:?}");
+            let podtrace = Cli::command().ignore_errors(true);
+            let given = podtrace.try_get_matches_from(&line).unwrap();
+            for file in &files {
+                let made = insert(line.clone(), &given, file.clone());
+                assert_eq!(contradiction(&made), None, "{made:?}");
+            }
         }
     }
 

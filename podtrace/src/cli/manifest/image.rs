@@ -45,7 +45,7 @@ fn of_name(name: &str) -> Option<String> {
     let is_name = path.split('/').all(is_component);
     (!is_name).then(|| {
         format!(
-            "{path:?} is no image's name: lower case letters and digits, with one of . _ __ or \
+            "'{path}' is no image's name: lower case letters and digits, with one of . _ __ or \
              hyphens between them"
         )
     })

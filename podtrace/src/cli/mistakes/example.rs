@@ -1,7 +1,7 @@
-//! An example of each option's value, for errors that have none.
+//! An example of each value, for errors that have none.
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-/// Options as errors name them, or how that begins, and a value. The first that fits counts.
+/// Arguments as errors name them, or how that begins, and a value. The first that fits counts.
 const EXAMPLES: &[(&str, &str)] = &[
     ("--between", "default/client default/web"),
     ("--buffer", "16"),
@@ -18,6 +18,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("--fifo", "/tmp/fifo"),
     ("--first", "100"),
     ("--flush", "1s"),
+    ("--format", "csv"),
     ("--from-pod", "default/web"),
     ("--hop-timeout", "500ms"),
     ("--image", "registry.example.com/podtrace:0.1.0"),
@@ -64,6 +65,10 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("--write", "session.pcapng"),
     ("-C", "100"),
     ("-G", "3600"),
+    ("<DST>", "default/web"),
+    ("<FILE|DIR>...", "session.pcapng"),
+    ("<SHELL>", "bash"),
+    ("<SRC>", "default/client"),
 ];
 /// How an error gives an example by itself.
 const GIVEN: [&str; 3] = [", as ", ", for example ", "[possible values"];
@@ -92,8 +97,10 @@ pub(super) fn instead(error: &clap::Error) -> Option<String> {
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
     };
     let (name, value) = EXAMPLES.iter().find(is_it)?;
-    let name = name.split(' ').next()?;
-    Some(format!("for example {name} {value}"))
+    Some(match name.split(' ').next()? {
+        place if place.starts_with('<') => format!("for example {value}"),
+        name => format!("for example {name} {value}"),
+    })
 }
 
 #[cfg(test)]
@@ -101,6 +108,21 @@ mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
     use crate::cli::{Cli, mistakes::tests::error_text};
+
+    /// Whoever leaves out what a command needs sees an example of it.
+    #[test]
+    fn what_is_required_has_an_example() {
+        let mut needs = 0;
+        for command in Cli::command().get_subcommands() {
+            if !command.get_arguments().any(clap::Arg::is_required_set) {
+                continue;
+            }
+            needs += 1;
+            let text = error_text(&[command.get_name()]);
+            assert!(text.contains("tip: for example "), "{text}");
+        }
+        assert!(needs > 5);
+    }
 
     /// Whoever leaves a value out, or gives one that is wrong, sees an example that is right.
     #[test]

@@ -4,20 +4,14 @@ use std::{
     path::Path as FilePath,
 };
 
-use anyhow::bail;
-
 use super::{
-    code, leaves_terminal, player_options, progress_alone,
+    leaves_terminal, player_options, progress_alone,
     rewrite::Rewrite,
-    target::{refuse_directory, refuse_inputs, remove_empty, target, writer},
+    target::{Earlier, finish, refuse_directory, refuse_inputs, target, writer},
 };
 use crate::{
     cli::{ExportArgs, ExportFormat},
-    command::{
-        filter::refuse_partial,
-        setup::{check_write, refuse_terminal},
-        stop::stop_on_signal,
-    },
+    command::{setup::refuse_terminal, stop::stop_on_signal},
     export::{
         Collector, CsvRows, ExportError, Lines, OtlpTraces, ParquetRows, PerfettoTrace, Receiver,
         check_parquet,
@@ -29,9 +23,8 @@ use crate::{
         inputs::{Input, firsts},
         player::{Found, Player},
     },
-    session::files::Target,
+    session::files::{Target, file_name},
     sink::{Writer, status},
-    text::escape::shown,
     world::World,
 };
 
@@ -40,17 +33,7 @@ const FLUSH_NS: u64 = 1_000_000_000;
 
 /// Runs the command; returns the exit code.
 pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
-    if args.how.zstd && args.format != ExportFormat::Pcapng {
-        bail!("--zstd is for pcapng; parquet is compressed anyway, others take a pipe to zstd");
-    }
-    if args.to.is_some() && args.format != ExportFormat::Otlp {
-        bail!("--to is for --format otlp: other formats are written, as with -w FILE");
-    }
     let file = target(args.write.as_deref());
-    check_write(&args.how, args.write.as_deref())?;
-    if args.format == ExportFormat::Pcapng {
-        refuse_partial(args.input.filter.chosen.scope)?;
-    }
     if args.format == ExportFormat::Parquet {
         check_parquet()?;
     }
@@ -72,21 +55,17 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     player.show_progress = is_free.then(progress_alone);
     player.vantage.clone_from(&args.vantage);
     player.is_recorded = args.format == ExportFormat::Pcapng;
-    let mut has_started = false;
+    let written = file.map(|path| file_name(path, args.how.zstd));
+    let (mut has_begun, mut earlier) = (false, None);
     let played = player.run(|found| {
+        if args.how.force {
+            earlier = Earlier::set_aside(written.as_deref())?;
+        }
         let made = consumers(args, file, found)?;
-        has_started = true;
+        has_begun = true;
         Ok(made)
     });
-    let is_cut = !played.as_ref().is_ok_and(|played| !played.is_interrupted);
-    if let (true, true, Some(path)) = (is_cut, has_started, file)
-        && path.exists()
-    {
-        eprintln!("podtrace: {} is partial", shown(path));
-    }
-    let played = played?;
-    remove_empty(file, &played)?;
-    Ok(code(&played))
+    finish(written.as_deref(), has_begun, earlier, played)
 }
 
 fn consumers(

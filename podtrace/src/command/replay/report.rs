@@ -1,7 +1,7 @@
 //! `podtrace report`.
 use super::{
-    code, leaves_terminal, player_options, progress_alone,
-    target::{refuse_directory, refuse_inputs, remove_empty, target, writer},
+    leaves_terminal, player_options, progress_alone,
+    target::{Earlier, finish, refuse_directory, refuse_inputs, target, writer},
 };
 use crate::{
     cli::ReportArgs,
@@ -9,7 +9,6 @@ use crate::{
     output::notices::Notices,
     replay::player::Player,
     report::Collector,
-    text::escape::shown,
 };
 
 /// Runs the command; returns the exit code.
@@ -18,20 +17,19 @@ pub(in crate::command) fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
     player.show_progress = leaves_terminal().then(progress_alone);
-    let (file, mut has_started) = (target(Some(&args.write)), false);
+    let file = target(Some(&args.write));
+    let (mut has_begun, mut earlier) = (false, None);
     // What cannot be read leaves no file behind.
     let played = player.run(|_| {
         let paths = usize::try_from(args.paths).unwrap_or(usize::MAX);
+        if args.force {
+            earlier = Earlier::set_aside(file)?;
+        }
         let collector = Collector::new(paths, writer(file, args.force)?);
-        has_started = true;
+        has_begun = true;
         Ok(vec![Box::new(collector), Box::new(Notices)])
     });
-    if played.is_err() && has_started && file.is_some() {
-        eprintln!("podtrace: {} is partial", shown(&args.write));
-    }
-    let played = played?;
-    remove_empty(file, &played)?;
-    Ok(code(&played))
+    finish(file, has_begun, earlier, played)
 }
 
 /// Refuses a terminal, a directory, and what is read.

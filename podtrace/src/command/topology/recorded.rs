@@ -11,6 +11,7 @@ use crate::{
     replay::inputs::{self, Input},
     session::reader::{Item, ReaderOptions},
     signals::Stop,
+    sink,
     text::{escape::shown, names::listed, sanitize::sanitize_lines},
     update::Update,
 };
@@ -20,14 +21,14 @@ pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
     let mut found = Vec::new();
     let inputs = inputs::find(&args.files)?;
     for words in &inputs.notices {
-        eprintln!("podtrace: {words}");
+        sink::tell(words);
     }
     let stop = stop_on_signal()?;
     for input in &inputs.all {
         found.extend(last(input, &stop)?);
     }
     if stop.is_set() {
-        eprintln!("podtrace: interrupted before anything was shown");
+        sink::tell("interrupted before anything was shown");
         return Ok(INTERRUPTED);
     }
     if found.is_empty() {

@@ -1,12 +1,12 @@
 //! The options of a recording.
 use std::{os::unix::ffi::OsStrExt as _, path};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 
 use crate::{
     cli::{CaptureArgs, FileArgs},
     clock::nanos,
-    command::setup::{check_write, command, kernel, names_of, refuse_terminal, session_name},
+    command::setup::{command, kernel, names_of, refuse_terminal, session_name},
     live::{recording::Recording, topology::Show},
     node::target::Node,
     output::{topology::text, width::Width},
@@ -26,15 +26,11 @@ pub(super) fn open(
     nodes: &[Node],
     epoch_ns: i128,
 ) -> anyhow::Result<Option<Recording>> {
-    check_write(&args.how, args.write.as_deref())?;
     let Some(path) = &args.write else {
         return Ok(None);
     };
     if args.is_stdout() {
         refuse_terminal("podtrace record -w FILE")?;
-    }
-    if let Some(words) = args.contradiction() {
-        bail!(words);
     }
     let names: Vec<_> = nodes.iter().map(|node| node.name.to_string()).collect();
     let keep = Keep {

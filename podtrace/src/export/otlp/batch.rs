@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::{
 };
 
 use super::attributes::Attributes;
-use crate::{path::Hop, projection::hop::HopObject, world::World};
+use crate::{path::Hop, world::World};
 
 /// The version of the semantic conventions that the attributes are of.
 const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.37.0";
@@ -23,12 +23,12 @@ pub(super) struct Owner {
 }
 
 impl Owner {
-    pub(super) fn of(object: &HopObject<'_>, hop: &Hop, world: &World) -> Self {
+    pub(super) fn of(hop: &Hop, world: &World) -> Self {
         let point = world.tap_points.get(hop.interface);
         let netns = point.and_then(|point| point.pod_netns());
         Self {
-            node: object.node.into(),
-            pod: object.pod.clone(),
+            node: point.map_or_else(|| "".into(), |point| Arc::clone(&point.node_name)),
+            pod: point.and_then(|point| world.pod_of(point)),
             uid: netns.and_then(|netns| world.identities.pod_uid(netns)),
         }
     }

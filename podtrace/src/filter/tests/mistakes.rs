@@ -62,6 +62,51 @@ fn caret_stands_below_wide_characters() {
     assert_eq!(shown.matches('^').count(), 4, "{shown}");
 }
 
+/// An expression of so many bytes at least.
+fn long(bytes: usize) -> String {
+    let mut text = String::from("host 10.0.0.0");
+    for n in 1.. {
+        if text.len() >= bytes {
+            break;
+        }
+        text += &format!(" or host 10.0.{}.{}", n / 256, n % 256);
+    }
+    text
+}
+
+/// One that is too long is refused in a few words, with what to do.
+#[test]
+fn long_expression_is_refused_in_a_few_words() {
+    for bytes in [super::super::TEXT_MAX + 1, 1_000_000] {
+        let mistake = Expression::compile(&long(bytes)).unwrap_err().to_string();
+        assert!(
+            mistake.starts_with("the expression is too long: ")
+                && mistake.contains(" bytes, at most 8192: name networks")
+                && mistake.len() < 600,
+            "{mistake}"
+        );
+    }
+    let deep = format!("{}icmp", "(".repeat(12_000));
+    let mistake = Expression::compile(&deep).unwrap_err().to_string();
+    assert!(mistake.len() < 600, "{mistake}");
+}
+
+/// Of a long one, what is around the mistake is shown.
+#[test]
+fn place_in_a_long_expression_is_shown() {
+    let [before, behind] = ["icmp or ", " or icmp"].map(|part| part.repeat(60));
+    let mistake = Expression::compile(&format!("{before}hots{behind}")).unwrap_err();
+    let shown = mistake.to_string();
+    let lines: Vec<_> = shown.lines().collect();
+    let [_, text, carets, ..] = lines[..] else {
+        panic!("{shown}");
+    };
+    assert!(text.starts_with("  …") && text.ends_with('…'), "{shown}");
+    let before = text.split_once("hots").unwrap().0.chars().count();
+    assert_eq!(carets.trim_end(), format!("{}^^^^", " ".repeat(before)));
+    assert!(text.chars().count() < 250, "{shown}");
+}
+
 #[test]
 fn control_characters_are_escaped() {
     let mistake = Expression::compile("icmp \u{1b}[31m").unwrap_err();

@@ -9,9 +9,8 @@ use crate::{
     output::{
         paint::{BOLD, DIM, GREEN, LOSS, NODE, POD, Painter, YELLOW},
         width::Width,
-        wrap::wrap,
     },
-    text::{names::list, sanitize::sanitize, write},
+    text::{names::list, sanitize::sanitize, wrap::wrap, write},
 };
 
 /// How the picture is drawn.

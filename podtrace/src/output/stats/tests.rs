@@ -1,8 +1,5 @@
 use super::*;
-use crate::{
-    output::{paint::stripped, wrap::width_of},
-    stats::tests::report,
-};
+use crate::{output::paint::stripped, stats::tests::report, text::wrap::width_of};
 
 fn view(color: bool) -> String {
     let mut out = String::new();

@@ -152,8 +152,7 @@ fn shown_hops<'a>(
     copies: &'a Copies,
     world: &'a World,
 ) -> impl Iterator<Item = (usize, &'a Hop, &'a TapPoint)> {
-    let hops = path.hops.iter().enumerate();
-    let shown = hops.filter(|(number, _)| !copies.has(*number));
+    let shown = path.shown_hops().filter(|(number, _)| !copies.has(*number));
     shown.filter_map(|(number, hop)| Some((number, hop, world.tap_points.get(hop.interface)?)))
 }
 

@@ -60,7 +60,7 @@ pub(super) fn changes(out: &mut String, path: &Path, hop: usize, world: &World) 
         segments_text(out, segments, path);
     }
     if let Some(translation) = path.translation_at(hop) {
-        translation_text(out, translation, path, world);
+        translation_text(out, &translation, path, world);
     }
 }
 

@@ -3,6 +3,7 @@ use super::Text;
 use crate::{
     map::Map,
     packet::{Ends, Packet, TCP_ACK, TCP_SYN, TcpWords, Transport},
+    path::Path,
 };
 
 /// Directions of flows that are known at once: so many, and those that were seen before them.
@@ -91,9 +92,16 @@ impl Sequences {
 }
 
 impl Text {
+    /// Counts the numbers of its flow's packets from it if it is the first, though it is not shown.
+    pub(crate) fn pass_over(&mut self, path: &Path) {
+        if self.options.tcp == TcpNumbers::Relative {
+            self.sequences.take(&path.packet, path.ends());
+        }
+    }
+
     /// Appends what a packet is. `translated`: its ends behind address translation, if they are
     /// known.
-    pub(super) fn words(&mut self, out: &mut String, packet: &Packet, translated: Option<Ends>) {
+    pub(crate) fn words(&mut self, out: &mut String, packet: &Packet, translated: Option<Ends>) {
         let words = match self.options.tcp {
             TcpNumbers::Absolute => TcpWords::From(0, 0),
             TcpNumbers::None => TcpWords::Short,

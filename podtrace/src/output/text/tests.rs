@@ -12,14 +12,12 @@ use crate::{
         left_out::LeftOut,
         tap::{TapCount, TapCounts},
     },
-    output::{
-        paint::{GREEN, NODE, POD, stripped},
-        wrap::width_of,
-    },
+    output::paint::{GREEN, NODE, POD, stripped},
     path::{
         Outcome, RoundTrip,
         builder::tests::{event, flood, join_hops, packet, path},
     },
+    text::wrap::width_of,
     world::fixture::{POD1, POD2, VETH1, world},
 };
 

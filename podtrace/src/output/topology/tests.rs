@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
     node::topology::{check, fixture::healthy},
-    output::{width::Width, wrap::width_of},
+    output::width::Width,
+    text::wrap::width_of,
 };
 
 /// The healthy network with one error and one warning.

@@ -20,10 +20,9 @@ use crate::{
     output::{
         paint::{BOLD, DIM, GREEN, NODE, PLAIN, POD, Painter, YELLOW},
         width::Width,
-        wrap::wrap_tree,
     },
     packet::is_link_local,
-    text::count::counted,
+    text::{count::counted, wrap::wrap_tree},
 };
 
 /// Appends the trees of all nodes, then the problems and the scope of the checks.

@@ -41,6 +41,7 @@ impl Builder {
             translations: Vec::new(),
             round_trip: None,
             requester: None,
+            is_narrowed: false,
         });
         let id = self.next_id;
         self.next_id += 1;

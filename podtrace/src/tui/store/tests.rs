@@ -17,6 +17,7 @@ use crate::{
 pub(in crate::tui) fn entry(id: u64) -> Entry {
     Entry {
         id,
+        first_ns: id,
         utc_ns: id,
         time: id.to_string().into(),
         what: "UDP".into(),

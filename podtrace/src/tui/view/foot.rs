@@ -8,6 +8,7 @@ use ratatui::{
 
 use super::{DIM, Model, coloured, fit, put};
 use crate::{
+    filter::Mistake,
     text::escape::escape,
     tui::{
         paint::{width, wrapped},
@@ -15,13 +16,25 @@ use crate::{
     },
 };
 
-/// How many lines there are below the lists.
-pub(super) fn lines(state: &State, model: &Model<'_>) -> u16 {
-    let typed = match state.mode {
-        Mode::Filter(_) if model.mistake.is_some() => 4,
+/// Lines of what is wrong, at least and at most: below an expression that is typed, the list moves
+/// as little as it can.
+const MISTAKE_LINES: (usize, usize) = (2, 5);
+/// Lines of what there is to say at most.
+const SAID_MAX: usize = 4;
+
+/// How many lines there are below the lists, on a screen of a width.
+pub(super) fn lines(state: &State, model: &Model<'_>, width: u16) -> u16 {
+    let above = match (&state.mode, model.mistake) {
+        (Mode::Filter(_), Some(mistake)) => {
+            let (least, most) = MISTAKE_LINES;
+            2 + mistake_words(mistake, width).len().clamp(least, most)
+        }
+        (Mode::Browse | Mode::Help | Mode::Notices, _) => {
+            said(model, state, width).len().clamp(1, SAID_MAX)
+        }
         _ => 1,
     };
-    typed + 1
+    u16::try_from(above + 1).unwrap_or(u16::MAX)
 }
 
 /// What is shown, and where in it.
@@ -68,7 +81,9 @@ pub(super) fn draw(
             Some(cursor(area, input.column() - from))
         }
         Mode::Browse | Mode::Help | Mode::Notices => {
-            put(buffer, area, 0, &said(model, state));
+            for (row, line) in (0..last).zip(said(model, state, area.width)) {
+                put(buffer, area, row, &line);
+            }
             None
         }
     }
@@ -103,34 +118,48 @@ fn mistake(buffer: &mut Buffer, area: Rect, model: &Model<'_>, from: usize) {
         let line = format!("{}{carets}", " ".repeat(before));
         put(buffer, area, 1, &Line::styled(line, style));
     }
-    let expected = mistake.expected();
-    let mut words = escape(mistake.what());
-    if !expected.is_empty() {
-        words += &format!("; expected: {}", expected.join(", "));
-    }
-    let lines = wrapped(&words, area.width.into(), 2);
+    let lines = mistake_words(mistake, area.width);
     for (row, line) in (2..area.height.saturating_sub(1)).zip(&lines) {
         put(buffer, area, row, line);
     }
 }
 
-/// The most important of what there is to say.
-fn said(model: &Model<'_>, state: &State) -> Line<'static> {
+/// What is wrong with the expression, and what could have stood there.
+fn mistake_words(mistake: &Mistake, width: u16) -> Vec<Line<'static>> {
+    let expected = mistake.expected();
+    let mut words = escape(mistake.what());
+    if !expected.is_empty() {
+        words += &format!("; expected: {}", expected.join(", "));
+    }
+    wrapped(&words, width.into(), 2)
+}
+
+/// The most important of what there is to say. What is wrong is said whole, the rest in one line.
+fn said(model: &Model<'_>, state: &State, width: u16) -> Vec<Line<'static>> {
     if let Some(message) = &state.message {
-        return Line::raw(message.clone());
+        return wrapped(message, width.into(), 2);
     }
     if let Some(mistake) = model.mistake {
         let words = escape(mistake.what());
-        return Line::raw(format!("not applied: {words} (/ goes on, Esc shows all)"));
+        let words = format!("not applied: {words} (/ goes on, Esc shows all)");
+        return wrapped(&words, width.into(), 2);
     }
+    vec![state_of_list(model, width)]
+}
+
+fn state_of_list(model: &Model<'_>, columns: u16) -> Line<'static> {
     if let Some(filter) = model.store.filter() {
         let (shown, kept) = (model.store.len(), model.store.kept());
-        let mut words = format!("/{}  {shown} of {kept}", escape(filter.expression.text()));
+        let mut words = format!("  {shown} of {kept}");
         match model.store.unknown() {
             0 => {}
             unknown => words += &format!(", {unknown} of them without headers to look at"),
         }
-        return Line::raw(words + ", Esc shows all");
+        words += ", Esc shows all";
+        let expression = format!("/{}", escape(filter.expression.text()));
+        let room = usize::from(columns).saturating_sub(width(&words));
+        let expression = fit(&expression, room.min(width(&expression)));
+        return Line::raw(expression + &words);
     }
     if !model.facts.has_ended && !model.facts.progress.is_empty() {
         return Line::styled(format!("reading {}", model.facts.progress), DIM);

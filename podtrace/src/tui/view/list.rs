@@ -99,7 +99,7 @@ impl Columns {
         ];
         if self.has_words {
             let mut duration = String::new();
-            if entry.hops.len() > 1 {
+            if entry.hops.len() > 1 || entry.duration_ns > 0 {
                 micros(&mut duration, entry.duration_ns);
             }
             let gap = DURATION.saturating_sub(width(&duration));

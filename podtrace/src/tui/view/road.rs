@@ -110,10 +110,9 @@ impl<'a> Road<'a> {
 
     /// `+3.1 µs  ○ worker1  veth0101  ingress`, and what is remarkable.
     fn hop_lines(&self, lines: &mut Vec<Line<'static>>, before: Option<&HopEntry>, hop: &HopEntry) {
-        let first_ns = self.entry.hops.first().map_or(0, |first| first.ts_ns);
         let mut spans = vec![Span::raw(time(
             "+",
-            hop.ts_ns.saturating_sub(first_ns),
+            hop.ts_ns.saturating_sub(self.entry.first_ns),
             DELTA,
         ))];
         if !self.is_wide {

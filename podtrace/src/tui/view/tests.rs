@@ -4,6 +4,7 @@ use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
 use crate::{
+    cli::moment,
     filter::Filter,
     pipeline::Asked,
     replay::{options::PlayerOptions, player::Player},
@@ -177,6 +178,50 @@ fn filter_is_applied_and_its_mistake_is_below_its_place() {
     insta::assert_snapshot!("mistake_80x24", recorded.text(80, 24));
     recorded.state.mode = Mode::Browse;
     assert!(recorded.text(80, 24).contains("\nnot applied: this word"));
+}
+
+/// What is wrong is read whole, on a narrow screen too.
+#[test]
+fn what_is_wrong_is_said_whole() {
+    let mut recorded = recorded(false);
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for text in [
+        "icmp and",
+        "port 80 81",
+        "ip broadcast",
+        "tcp[",
+        "ifindex 3",
+    ] {
+        recorded.mistake = compile(text).err();
+        let mistake = recorded.mistake.clone().unwrap();
+        for (columns, lines) in [(60, 15), (80, 24)] {
+            recorded.state.mode = Mode::Filter(Input::new(text));
+            let screen = words(&recorded.text(columns, lines));
+            assert!(screen.contains(&words(mistake.what())), "{screen}");
+            let expected = mistake.expected().join(", ");
+            assert!(screen.contains(&expected), "{screen}");
+            recorded.state.mode = Mode::Browse;
+            let screen = words(&recorded.text(columns, lines));
+            let said = format!("{} (/ goes on, Esc shows all)", mistake.what());
+            assert!(screen.contains(&words(&said)), "{screen}");
+        }
+    }
+    let message = format!("noon is no time: {}", moment("noon").unwrap_err());
+    recorded.state.message = Some(message.clone());
+    assert!(words(&recorded.text(60, 15)).contains(&message));
+}
+
+/// TCP's numbers are those of the text view.
+#[test]
+fn tcp_numbers_of_the_list_are_those_of_the_road() {
+    let recorded = recorded(false);
+    let mut segments = 0;
+    for number in 0..recorded.store.len() {
+        let entry = recorded.store.shown(number).unwrap();
+        assert!(entry.head.contains(&*entry.what), "{entry:?}");
+        segments += usize::from(entry.what.contains(" seq 1"));
+    }
+    assert!(segments > 0);
 }
 
 /// A filter that is typed shows the packets that it shows on the command line.

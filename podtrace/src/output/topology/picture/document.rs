@@ -8,11 +8,8 @@ use super::{
     svg::{Drawing, STYLE},
 };
 use crate::{
-    output::{
-        topology::recorded::{Problem, problems},
-        wrap::wrap,
-    },
-    text::markup::Escaped,
+    output::topology::recorded::{Problem, problems},
+    text::{markup::Escaped, wrap::wrap},
 };
 
 /// The colours of [`STYLE`], light and dark: those of the report. They replace their names, because

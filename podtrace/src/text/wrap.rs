@@ -9,12 +9,12 @@ const FURTHER: &str = "  ";
 
 /// Breaks the lines of `out` from byte `from` on at spaces, so that each fits into the columns
 /// unless a word alone does not. The lines that follow a break begin with `indent`.
-pub(super) fn wrap(out: &mut String, from: usize, columns: Option<usize>, indent: &str) {
+pub(crate) fn wrap(out: &mut String, from: usize, columns: Option<usize>, indent: &str) {
     wrap_by(out, from, columns, |_| indent.to_owned());
 }
 
 /// [`wrap`] for a tree that is drawn with lines: these go on beside what follows a break.
-pub(super) fn wrap_tree(out: &mut String, from: usize, columns: Option<usize>) {
+pub(crate) fn wrap_tree(out: &mut String, from: usize, columns: Option<usize>) {
     wrap_by(out, from, columns, |line| {
         let guides = cells(line).map_while(|cell| match cell.char {
             ' ' | '─' | '└' => Some(' '),
@@ -87,7 +87,7 @@ fn cells(line: &str) -> impl Iterator<Item = Cell> {
 }
 
 /// The columns of a text, styles not counted.
-pub(super) fn width_of(text: &str) -> usize {
+pub(crate) fn width_of(text: &str) -> usize {
     cells(text).map(|cell| cell.width).sum()
 }
 
