@@ -177,12 +177,15 @@ impl Builder {
         };
         let refused = self
             .refused(&sought, tag, tap, world)
-            .or_else(|| self.refused_in_fragments(event, world))
+            .or_else(|| self.refused_in_fragments(event, tap, world))
             .or_else(|| {
-                let (refused, carried) = self.refused_in_tunnel(event, answer, world)?;
+                let (refused, carried) = self.refused_in_tunnel(event, answer, tap, world)?;
                 refusal.carried = Some(carried);
                 Some(refused)
             });
+        let numbers = refused
+            .as_ref()
+            .map_or_else(Vec::new, |refused| self.numbers(refused));
         let about = match refused {
             Some(Refused::Open(slot)) if slot != answer => self.refuse(slot, refusal),
             Some(Refused::Ended(id)) => {
@@ -191,8 +194,8 @@ impl Builder {
             }
             _ => None,
         };
-        if let Some(first) = about {
-            self.refuse_followers(first, refusal, tap, world);
+        if about.is_some() {
+            self.refuse_followers(&numbers, refusal, tap, world);
         }
         if let Some(open) = self.open.get_mut(answer) {
             open.path.about = about;
@@ -220,14 +223,16 @@ impl Builder {
     }
 
     /// The first fragment of a packet that its receiver, or a firewall, has put together again.
-    fn refused_in_fragments(&self, event: &Event, world: &World) -> Option<Refused> {
+    fn refused_in_fragments(&self, event: &Event, tap: Tap, world: &World) -> Option<Refused> {
         let (slot, id) = self.first_of(&quote_of(event)?.packet, event.ts_ns)?;
-        self.refused_fragment(slot, id, (event.interface, event.direction), world)
+        self.refused_as(slot, id, tap, world)
     }
 
-    /// A fragment that may be refused by an answer that this tap has seen first.
-    fn refused_fragment(&self, slot: Slot, id: u64, tap: Tap, world: &World) -> Option<Refused> {
-        match self.open.get(slot).filter(|open| open.path.id == id) {
+    /// A packet by its place and its number, if an answer that this tap has seen first may be
+    /// about it.
+    fn refused_as(&self, slot: Slot, id: u64, tap: Tap, world: &World) -> Option<Refused> {
+        let open = self.open.get(slot);
+        match open.filter(|open| numbers_of(&open.path).any(|number| number == id)) {
             Some(open) => {
                 let may_be = open.path.refusal.is_none() && is_from_there(open, tap, world);
                 may_be.then_some(Refused::Open(slot))
@@ -236,14 +241,25 @@ impl Builder {
         }
     }
 
+    /// The numbers of a packet. One that was slow has two, and its fragments may know either.
+    fn numbers(&self, refused: &Refused) -> Vec<u64> {
+        match *refused {
+            Refused::Open(slot) => {
+                let open = self.open.get(slot);
+                open.map_or_else(Vec::new, |open| numbers_of(&open.path).collect())
+            }
+            Refused::Ended(id) => vec![id],
+        }
+    }
+
     /// Refuses the other fragments of a packet whose first is refused: no receiver puts it together
-    /// without that.
-    fn refuse_followers(&mut self, first: u64, refusal: Refusal, tap: Tap, world: &World) {
+    /// without that. `first`: the numbers that the first has had.
+    fn refuse_followers(&mut self, first: &[u64], refusal: Refusal, tap: Tap, world: &World) {
         if !refusal.reason.is_refusal() {
             return;
         }
         for (slot, id) in self.followers_of(first) {
-            match self.refused_fragment(slot, id, tap, world) {
+            match self.refused_as(slot, id, tap, world) {
                 Some(Refused::Open(slot)) => drop(self.refuse(slot, refusal)),
                 Some(Refused::Ended(id)) => self.refuse_ended(id, refusal, tap, world),
                 None => {}
@@ -257,28 +273,17 @@ impl Builder {
         &mut self,
         event: &Event,
         answer: Slot,
+        tap: Tap,
         world: &World,
     ) -> Option<(Refused, refusal::Carried)> {
         let quote = quote_of(event)?;
         let mut known = self.refusals.carried.quoted(quote);
-        let found = known.next()?;
+        let found = *known.next()?;
         if known.any(|other| other.id != found.id) {
             self.open.get_mut(answer)?.path.ambiguous = true;
             return None;
         }
-        let tap = (event.interface, event.direction);
-        // One that was slow has another number since.
-        let is_it = |open: &&Open| {
-            let before = open.path.late_of.map(|before| before.id);
-            open.path.id == found.id || before == Some(found.id)
-        };
-        let refused = match self.open.get(found.slot).filter(is_it) {
-            Some(open) => {
-                let may_be = open.path.refusal.is_none() && is_from_there(open, tap, world);
-                may_be.then_some(Refused::Open(found.slot))?
-            }
-            None => Refused::Ended(found.id),
-        };
+        let refused = self.refused_as(found.slot, found.id, tap, world)?;
         let carried = refusal::Carried {
             by: found.by,
             port: quote.port,
@@ -311,6 +316,12 @@ pub(super) fn unless_known(path: &Path, outcome: Outcome) -> Outcome {
         _ if path.is_refused() => Outcome::Refused,
         _ => unless_dropped(path.is_dropped(), outcome),
     }
+}
+
+/// The numbers that a path has had, as far as they are known: a slow packet gets a new one.
+fn numbers_of(path: &Path) -> impl Iterator<Item = u64> {
+    let before = path.late_of.map(|before| before.id);
+    std::iter::once(path.id).chain(before)
 }
 
 /// Whether an answer that this tap has seen first may come from where an open path's packet
