@@ -208,7 +208,7 @@ fn is_dropped_there(path: &Path, drop: &KernelDrop, world: &World) -> bool {
     };
     let is_at_once = after_ns.is_some_and(|after_ns| after_ns <= HANDLED_NS);
     let is_here = point.is_some_and(|point| point.netns_id == drop.netns);
-    may_be && is_at_once && is_here
+    may_be && is_at_once && is_here && !path.packet.is_for_many()
 }
 
 /// Whether a delivered packet may not have been wanted where it has arrived: no socket has taken
