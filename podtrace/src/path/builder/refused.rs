@@ -6,7 +6,7 @@ use podtrace_ebpf::record::Direction;
 
 use super::{
     Builder,
-    answerer::{Tap, comes_from},
+    answerer::Answer,
     carried::{CARRIED_MAX, Carried},
     dropped::unless_dropped,
     ended::Ended,
@@ -157,29 +157,25 @@ impl Builder {
         // Who sent it is told by where it was seen first, and not by where its translation shows.
         let path = &open.path;
         let (packet, by) = (path.id, path.packet.source());
-        let first = path.hops.first();
-        let tap = first.map_or((event.interface, event.direction), |hop| {
-            (hop.interface, hop.direction)
-        });
-        let ts_ns = first.map_or(event.ts_ns, |hop| hop.ts_ns);
+        let seen = Answer::of(path, event);
         let (Some((sought, tag, reason)), Some(by)) = (Sought::by(event), by) else {
             return;
         };
-        let is_sure = !self.is_partial && !self.may_pass_unseen(ts_ns, ts_ns);
+        let is_sure = !self.is_partial && !self.may_pass_unseen(seen.ts_ns, seen.ts_ns);
         let mut refusal = Refusal {
             packet,
             by,
-            at: is_sure.then_some(tap),
+            at: is_sure.then_some(seen.tap),
             ts_ns: event.ts_ns,
             reason,
             carried: quote_of(event).and_then(carried),
             hops: 0,
         };
         let refused = self
-            .refused(&sought, tag, tap, world)
-            .or_else(|| self.refused_in_fragments(event, tap, world))
+            .refused(&sought, tag, &seen, world)
+            .or_else(|| self.refused_in_fragments(event, &seen, world))
             .or_else(|| {
-                let (refused, carried) = self.refused_in_tunnel(event, answer, tap, world)?;
+                let (refused, carried) = self.refused_in_tunnel(event, answer, &seen, world)?;
                 refusal.carried = Some(carried);
                 Some(refused)
             });
@@ -189,13 +185,13 @@ impl Builder {
         let about = match refused {
             Some(Refused::Open(slot)) if slot != answer => self.refuse(slot, refusal),
             Some(Refused::Ended(id)) => {
-                self.refuse_ended(id, refusal, tap, world);
+                self.refuse_ended(id, refusal, &seen, world);
                 Some(id)
             }
             _ => None,
         };
         if about.is_some() {
-            self.refuse_followers(&numbers, refusal, tap, world);
+            self.refuse_followers(&numbers, refusal, &seen, world);
         }
         if let Some(open) = self.open.get_mut(answer) {
             open.path.about = about;
@@ -203,7 +199,7 @@ impl Builder {
     }
 
     /// The packet that is sought: the newest, and one under way first.
-    fn refused(&self, sought: &Sought, tag: u32, tap: Tap, world: &World) -> Option<Refused> {
+    fn refused(&self, sought: &Sought, tag: u32, seen: &Answer, world: &World) -> Option<Refused> {
         let mut ended = None;
         let Refusals { begun, late, .. } = &self.refusals;
         for Begun { key, id, slot, .. } in begun.find(tag).chain(late.find(tag)) {
@@ -211,7 +207,7 @@ impl Builder {
                 Some(open)
                     if (sought.is(key) || sought.is(&open.key))
                         && open.path.refusal.is_none()
-                        && is_from_there(open, tap, world) =>
+                        && is_from_there(open, seen, world) =>
                 {
                     return Some(Refused::Open(*slot));
                 }
@@ -223,18 +219,17 @@ impl Builder {
     }
 
     /// The first fragment of a packet that its receiver, or a firewall, has put together again.
-    fn refused_in_fragments(&self, event: &Event, tap: Tap, world: &World) -> Option<Refused> {
+    fn refused_in_fragments(&self, event: &Event, seen: &Answer, world: &World) -> Option<Refused> {
         let (slot, id) = self.first_of(&quote_of(event)?.packet, event.ts_ns)?;
-        self.refused_as(slot, id, tap, world)
+        self.refused_as(slot, id, seen, world)
     }
 
-    /// A packet by its place and its number, if an answer that this tap has seen first may be
-    /// about it.
-    fn refused_as(&self, slot: Slot, id: u64, tap: Tap, world: &World) -> Option<Refused> {
+    /// A packet by its place and its number, if an answer may be about it.
+    fn refused_as(&self, slot: Slot, id: u64, seen: &Answer, world: &World) -> Option<Refused> {
         let open = self.open.get(slot);
         match open.filter(|open| numbers_of(&open.path).any(|number| number == id)) {
             Some(open) => {
-                let may_be = open.path.refusal.is_none() && is_from_there(open, tap, world);
+                let may_be = open.path.refusal.is_none() && is_from_there(open, seen, world);
                 may_be.then_some(Refused::Open(slot))
             }
             None => Some(Refused::Ended(id)),
@@ -254,14 +249,14 @@ impl Builder {
 
     /// Refuses the other fragments of a packet whose first is refused: no receiver puts it together
     /// without that. `first`: the numbers that the first has had.
-    fn refuse_followers(&mut self, first: &[u64], refusal: Refusal, tap: Tap, world: &World) {
+    fn refuse_followers(&mut self, first: &[u64], refusal: Refusal, seen: &Answer, world: &World) {
         if !refusal.reason.is_refusal() {
             return;
         }
         for (slot, id) in self.followers_of(first) {
-            match self.refused_as(slot, id, tap, world) {
+            match self.refused_as(slot, id, seen, world) {
                 Some(Refused::Open(slot)) => drop(self.refuse(slot, refusal)),
-                Some(Refused::Ended(id)) => self.refuse_ended(id, refusal, tap, world),
+                Some(Refused::Ended(id)) => self.refuse_ended(id, refusal, seen, world),
                 None => {}
             }
         }
@@ -273,7 +268,7 @@ impl Builder {
         &mut self,
         event: &Event,
         answer: Slot,
-        tap: Tap,
+        seen: &Answer,
         world: &World,
     ) -> Option<(Refused, refusal::Carried)> {
         let quote = quote_of(event)?;
@@ -283,7 +278,7 @@ impl Builder {
             self.open.get_mut(answer)?.path.ambiguous = true;
             return None;
         }
-        let refused = self.refused_as(found.slot, found.id, tap, world)?;
+        let refused = self.refused_as(found.slot, found.id, seen, world)?;
         let carried = refusal::Carried {
             by: found.by,
             port: quote.port,
@@ -324,11 +319,12 @@ fn numbers_of(path: &Path) -> impl Iterator<Item = u64> {
     std::iter::once(path.id).chain(before)
 }
 
-/// Whether an answer that this tap has seen first may come from where an open path's packet
-/// is: from the receiver, if it has arrived.
-fn is_from_there(open: &Open, tap: Tap, world: &World) -> bool {
-    let is_sent_here = world.tap_points.get(tap.0).is_some_and(|point| {
-        tap.1 == Direction::Egress || point.role == Role::Veth && point.leads_to.is_some()
+/// Whether an answer may come from where an open path's packet is: from the receiver, if it has
+/// arrived.
+fn is_from_there(open: &Open, answer: &Answer, world: &World) -> bool {
+    let (interface, direction) = answer.tap;
+    let is_sent_here = world.tap_points.get(interface).is_some_and(|point| {
+        direction == Direction::Egress || point.role == Role::Veth && point.leads_to.is_some()
     });
-    (!open.arrived || is_sent_here) && comes_from(&open.path, tap, world)
+    (!open.arrived || is_sent_here) && answer.comes_from(&open.path, world)
 }
