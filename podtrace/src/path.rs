@@ -205,8 +205,8 @@ pub enum Outcome {
     /// Nothing shows how it ended: it was last seen in a plain capture, only some interfaces
     /// were watched, or it was for a node port, which a node translates.
     Unknown,
-    /// Nobody is known to want it, and nothing is wrong: a tunnel that carries no group packets took
-    /// it, or it is for many, and no socket of a container that it reached took it.
+    /// Nobody is known to want it, and nothing is wrong: a tunnel that carries no group packets
+    /// took it, or it is for many, and no socket of a container that it reached took it.
     NoReceiver,
     /// An answer says that it goes no further: [`Path::refusal`].
     Refused,
@@ -298,8 +298,8 @@ pub struct Path {
     /// Whether its outcome is unknown because it may have gone on in another shape, after somebody
     /// has put its fragments together.
     pub is_reassembled: bool,
-    /// Whether it is for many, has reached places where sockets may want it, and no socket was seen to
-    /// take it.
+    /// Whether it is for many, has reached places where sockets may want it, and no socket was
+    /// seen to take it.
     pub is_untaken: bool,
     /// How many segments it stands for that an interface splits it into, or 0.
     pub gso_segments: u16,

@@ -77,10 +77,10 @@ impl Answer {
         }
     }
 
-    /// Whether it has come in by an uplink in the way that answers to this packet do, which has left
-    /// at a hop. Nobody between the ends of a tunnel sees what is inside: who answers there quotes
-    /// the tunnel's packet, and what the far end answers comes by the tunnel. Only a node that sends
-    /// from its own address gets the answer without it.
+    /// Whether it has come in by an uplink in the way that answers to this packet do, which has
+    /// left at a hop. Nobody between the ends of a tunnel sees what is inside: who answers there
+    /// quotes the tunnel's packet, and what the far end answers comes by the tunnel. Only a node
+    /// that sends from its own address gets the answer without it.
     fn is_back(&self, exit: &Hop, path: &Path, world: &World) -> bool {
         let destination = || path.ends().map(|ends| ends.destination);
         match (exit.tunnel.as_deref(), self.carrier, self.quoted) {

@@ -103,8 +103,8 @@ impl Builder {
     }
 }
 
-/// A path of bytes that the others left behind. `end`: the hop that the others came to, and how a path
-/// ends that did not.
+/// A path of bytes that the others left behind. `end`: the hop that the others came to, and how a
+/// path ends that did not.
 fn rest(whole: &Path, parts: &Parts, bytes: &Bytes, end: (usize, Outcome)) -> Path {
     let numbers = 0..whole.hops.len();
     let kept: Vec<_> = numbers.filter(|hop| parts.has_seen(*hop, bytes)).collect();

@@ -1,6 +1,6 @@
 //! Traffic of somebody who wants to be taken for others: equal packets, one identification for
-//! all, sequence numbers that wrap and overlap, fragments that overlap, forged quotes, in tunnels and
-//! outside of them.
+//! all, sequence numbers that wrap and overlap, fragments that overlap, forged quotes, in tunnels
+//! and outside of them.
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -261,8 +261,10 @@ proptest! {
             };
             let answer = paths.iter().find(|path| path.id == refusal.packet);
             let answer = answer.filter(|answer| answer.hops[0].interface == UPLINK);
-            let left = path.hops.iter().take(refusal.hops).rfind(|hop| (hop.interface, hop.direction) == (UPLINK, Egress));
-            if let (Some(answer), Some(there)) = (answer, left.and_then(|hop| hop.tunnel.as_deref()))
+            let is_exit = |hop: &&Hop| (hop.interface, hop.direction) == (UPLINK, Egress);
+            let left = path.hops.iter().take(refusal.hops).rfind(is_exit);
+            let there = left.and_then(|hop| hop.tunnel.as_deref());
+            if let (Some(answer), Some(there)) = (answer, there)
                 && answer.hops[0].direction == Ingress
             {
                 prop_assert!(comes_back(answer, there), "{answer:?} about {path:?}");
