@@ -136,6 +136,11 @@ impl Packet {
         }
     }
 
+    /// Whether it is for a group of receivers, by its frame or by its address.
+    pub(crate) fn is_for_many(&self) -> bool {
+        self.is_for_group() || self.destination().is_some_and(is_group_address)
+    }
+
     /// Whether its frame is for a group: broadcast or multicast.
     #[must_use]
     pub(crate) fn is_for_group(&self) -> bool {

@@ -205,8 +205,8 @@ pub enum Outcome {
     /// Nothing shows how it ended: it was last seen in a plain capture, only some interfaces
     /// were watched, or it was for a node port, which a node translates.
     Unknown,
-    /// A tunnel that carries no group packets took it, and nobody behind the tunnel waits for
-    /// it.
+    /// Nobody is known to want it, and nothing is wrong: a tunnel that carries no group packets
+    /// took it, or it is for many, and no socket of a container that it reached took it.
     NoReceiver,
     /// An answer says that it goes no further: [`Path::refusal`].
     Refused,
@@ -298,6 +298,9 @@ pub struct Path {
     /// Whether its outcome is unknown because it may have gone on in another shape, after somebody
     /// has put its fragments together.
     pub is_reassembled: bool,
+    /// Whether it is for many, has reached places where sockets may want it, and no socket was
+    /// seen to take it.
+    pub is_untaken: bool,
     /// How many segments it stands for that an interface splits it into, or 0.
     pub gso_segments: u16,
     /// The part of it that each hop has seen; empty if each has seen it whole.

@@ -7,6 +7,7 @@ mod header;
 mod hops;
 mod outcome;
 mod places;
+mod receivers;
 mod remarks;
 mod sequences;
 mod summary;

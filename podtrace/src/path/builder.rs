@@ -43,7 +43,7 @@ use crate::{
 use dropped::Drops;
 use fragments::Fragments;
 use join::{Joined, Joins, Observation, index::Slot};
-use open::OpenPaths;
+use open::{Members, OpenPaths};
 use parts::Bytes;
 use questions::Answers;
 use reassembled::Datagrams;
@@ -248,11 +248,17 @@ impl Builder {
             match transition {
                 Transition::ToPort => open.note_port(),
                 Transition::Aside => open.set_aside(at),
+                Transition::AwaitsMember => open.members = Members::Watched,
+                Transition::MayHaveMember => open.members = open.members.max(Members::Unwatched),
                 _ => {}
             }
             open.arrived |= matches!(
                 transition,
-                Transition::Arrived | Transition::AwaitsSocket | Transition::AwaitsAnswer
+                Transition::Arrived
+                    | Transition::AwaitsSocket
+                    | Transition::AwaitsMember
+                    | Transition::MayHaveMember
+                    | Transition::AwaitsAnswer
             );
             open.wants_answer |= transition == Transition::AwaitsAnswer;
             open.wants_socket |= transition == Transition::AwaitsSocket;

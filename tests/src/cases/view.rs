@@ -123,3 +123,26 @@ fn text_of_a_ping_across_nodes() {
         ],
     );
 }
+
+/// All hosts are members of 224.0.0.1; a container listens at one port of two.
+#[test]
+fn text_of_datagrams_for_a_group() {
+    let lab = lab(1);
+    let (from, to) = (run(&lab, 0, "mypod1"), run(&lab, 0, "mypod2"));
+    to.serve_udp("container2", 8080).unwrap();
+    let text = traced(&lab, "-> 224.0.0.1", || {
+        for port in ["8081", "8080"] {
+            // Who answers has an address of its own, which the client does not take.
+            let command = ["/lab-peer", "udp", "224.0.0.1", port, "1", "5"];
+            assert_ne!(from.exec("container1", &command).unwrap().code, 0);
+        }
+    });
+    check(
+        &text,
+        &[
+            "no receiver: reached default/mypod2, no container's socket took it\n",
+            "pod   default/mypod2  eth0          socket   container2\n",
+            "delivered in ",
+        ],
+    );
+}

@@ -2,7 +2,6 @@
 use std::fmt::Write as _;
 
 use anstyle::Style;
-use podtrace_ebpf::record::Direction;
 
 use super::{
     Text,
@@ -10,6 +9,7 @@ use super::{
     hops::INDENT,
     micros,
     places::Places,
+    receivers::{delivered, reached, untaken},
     remarks::reason,
     verdict,
 };
@@ -88,6 +88,10 @@ impl Text {
                 if path.late_of.is_some() && path.lateness_ns().is_none() {
                     out.push_str(" (corrects what was shown before)");
                 }
+                Ok(())
+            }
+            Outcome::NoReceiver | Outcome::Unknown if path.is_untaken && !path.incomplete => {
+                untaken(out, path, world);
                 Ok(())
             }
             Outcome::NoReceiver => {
@@ -235,24 +239,11 @@ pub(crate) fn outcome_style(outcome: Outcome) -> Style {
 
 /// Whether there is anything to say of how it ended.
 pub(super) fn has_words(path: &Path) -> bool {
-    path.outcome != Outcome::Unknown || path.incomplete || path.is_reassembled
-}
-
-fn delivered(out: &mut String, path: &Path, world: &World) {
-    let receivers = receivers(path, world);
-    out.push_str("delivered");
-    if receivers > 1 {
-        let _ = write!(out, " to {receivers} pods");
-    }
-    if path.hops.len() > 1 {
-        out.push_str(" in ");
-        micros(out, path.duration_ns());
-    }
-    clock_remarks(out, path, world);
+    path.outcome != Outcome::Unknown || path.incomplete || path.is_reassembled || path.is_untaken
 }
 
 /// The corrections of the nodes' clocks for the path.
-fn clock_remarks(out: &mut String, path: &Path, world: &World) {
+pub(super) fn clock_remarks(out: &mut String, path: &Path, world: &World) {
     for note in clocks(path, world) {
         let _ = match note.uncertainty_ns {
             Some(uncertainty_ns) => write!(
@@ -265,26 +256,6 @@ fn clock_remarks(out: &mut String, path: &Path, world: &World) {
             None => write!(out, " (clock of {} unknown)", note.node),
         };
     }
-}
-
-/// The pod that the packet reached.
-fn reached(out: &mut String, path: &Path, world: &World) {
-    let point = path.last_point(world);
-    out.push_str(&point.map_or_else(|| "the pod".into(), |point| world.owner_of(point)));
-}
-
-fn receivers(path: &Path, world: &World) -> usize {
-    path.hops
-        .iter()
-        .filter(|hop| {
-            hop.direction == Direction::Ingress
-                && !hop.aside
-                && world
-                    .tap_points
-                    .get(hop.interface)
-                    .is_some_and(|point| point.in_pod)
-        })
-        .count()
 }
 
 /// `nobody answered: default/web, who has 10.244.2.7, was not seen to be asked`

@@ -149,8 +149,10 @@ fn is_here(drop: &KernelDrop, world: &World) -> bool {
 fn fits(open: &Open, drop: &KernelDrop, key: &PacketKey, world: &World) -> Option<Fit> {
     let last = open.path.hops.last()?;
     let point = world.tap_points.get(last.interface)?;
-    // What has come after an earlier drop shows that it was of a copy.
+    // What has come after an earlier drop shows that it was of a copy. So does that it has arrived
+    // where many are to get it: a kernel does not say of a frame that it was for all.
     if last.ts_ns > drop.ts_ns
+        || open.arrived && open.path.packet.is_for_many()
         || open.path.is_dropped()
         || open.arrived && !is_where_it_arrived(open, drop, world)
     {

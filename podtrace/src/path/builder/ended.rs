@@ -1,10 +1,7 @@
 //! Answers to packets whose paths have ended, and drops of such packets.
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{
-    Builder,
-    answerer::{Tap, comes_from},
-};
+use super::{Builder, answerer::Answer};
 use crate::{
     model::drop::KernelDrop,
     packet::{Transport, asks_to_connect},
@@ -22,7 +19,13 @@ const HOPS_MAX: usize = 16;
 #[cfg(test)]
 pub(super) const BYTES: usize = (LEFT_MAX + ARRIVED_MAX)
     * (size_of::<Path>() + HOPS_MAX * size_of::<crate::path::Hop>())
-    + PENDING_MAX * (size_of::<((u64, bool), Heard)>() + size_of::<KernelDrop>() + 64);
+    + PENDING_MAX * (size_of::<(Pending, Heard)>() + HEARD_BYTES + 64);
+/// The bytes of what is heard of one.
+#[cfg(test)]
+const HEARD_BYTES: usize = {
+    let (refusal, drop) = (size_of::<(Refusal, Answer)>(), size_of::<KernelDrop>());
+    if refusal > drop { refusal } else { drop }
+};
 /// Upper bound of what is known of packets whose paths have ended and were not shown yet: a kernel
 /// tells of some hundred drops between two ticks.
 const PENDING_MAX: usize = 192;
@@ -31,7 +34,7 @@ const HANDLED_NS: u64 = 100_000_000;
 
 /// What is heard of a packet whose path has ended.
 enum Heard {
-    Refusal(Refusal, Tap),
+    Refusal(Box<(Refusal, Answer)>),
     Drop(Box<KernelDrop>),
 }
 
@@ -39,7 +42,7 @@ impl Heard {
     /// Whether it can be about this path.
     fn is_of(&self, path: &Path, world: &World) -> bool {
         match self {
-            Self::Refusal(_, tap) => comes_from(path, *tap, world),
+            Self::Refusal(refusal) => refusal.1.comes_from(path, world),
             Self::Drop(drop) => is_dropped_there(path, drop, world),
         }
     }
@@ -48,7 +51,7 @@ impl Heard {
     /// not want it.
     fn add_to(self, path: &mut Path) {
         match self {
-            Self::Refusal(refusal, _) => set(path, refusal),
+            Self::Refusal(refusal) => set(path, refusal.0),
             Self::Drop(by) => {
                 path.outcome = match path.was_refused() {
                     true => Outcome::Refused,
@@ -64,6 +67,9 @@ impl Heard {
     }
 }
 
+/// The number of a packet, whether it is said to be dropped, and the number of the answer.
+type Pending = (u64, bool, u64);
+
 /// The ended paths of packets that may be refused.
 #[derive(Default)]
 pub(super) struct Ended {
@@ -71,9 +77,9 @@ pub(super) struct Ended {
     left: Kept<LEFT_MAX>,
     /// Those that have arrived and were shown, where no tap tells of sockets.
     arrived: Kept<ARRIVED_MAX>,
-    /// What was heard of those that were not shown, by the number of the packet and whether it is
-    /// a drop: a firewall that rejects a packet answers and drops it.
-    pending: BTreeMap<(u64, bool), Heard>,
+    /// What was heard of those that were not shown: a firewall that rejects a packet answers and
+    /// drops it, and an answer that is forged does not keep another from being heard.
+    pending: BTreeMap<Pending, Heard>,
 }
 
 /// The newest paths of a kind, `MAX` at most, the oldest first.
@@ -100,9 +106,15 @@ impl<const MAX: usize> Kept<MAX> {
 impl Builder {
     /// Corrects what was shown of a packet that had left or arrived, or sets it before it is
     /// shown.
-    pub(super) fn refuse_ended(&mut self, id: u64, refusal: Refusal, tap: Tap, world: &World) {
+    pub(super) fn refuse_ended(
+        &mut self,
+        id: u64,
+        refusal: Refusal,
+        answer: &Answer,
+        world: &World,
+    ) {
         if refusal.reason.is_refusal() {
-            self.hear(id, Heard::Refusal(refusal, tap), world);
+            self.hear(id, Heard::Refusal(Box::new((refusal, *answer))), world);
         }
     }
 
@@ -119,7 +131,10 @@ impl Builder {
             pending,
         } = &mut self.refusals.ended;
         let Some(known) = left.find(id).or_else(|| arrived.find(id)) else {
-            let key = (id, matches!(heard, Heard::Drop(_)));
+            let key = match &heard {
+                Heard::Refusal(refusal) => (id, false, refusal.0.packet),
+                Heard::Drop(_) => (id, true, 0),
+            };
             pending.entry(key).or_insert(heard);
             if pending.len() > PENDING_MAX {
                 pending.pop_first();
@@ -170,10 +185,15 @@ impl Ended {
     }
 
     fn amend(&mut self, path: &mut Path, world: &World) {
-        for is_drop in [false, true] {
-            if let Some(heard) = self.pending.remove(&(path.id, is_drop))
-                && heard.is_of(path, world)
-            {
+        let all = (path.id, false, 0)..=(path.id, true, u64::MAX);
+        let next = |pending: &BTreeMap<Pending, Heard>| {
+            let mut its = pending.range(all.clone());
+            its.next().map(|(key, _)| *key)
+        };
+        while let Some(key) = next(&self.pending)
+            && let Some(heard) = self.pending.remove(&key)
+        {
+            if heard.is_of(path, world) {
                 heard.add_to(path);
             }
         }
@@ -208,7 +228,7 @@ fn is_dropped_there(path: &Path, drop: &KernelDrop, world: &World) -> bool {
     };
     let is_at_once = after_ns.is_some_and(|after_ns| after_ns <= HANDLED_NS);
     let is_here = point.is_some_and(|point| point.netns_id == drop.netns);
-    may_be && is_at_once && is_here
+    may_be && is_at_once && is_here && !path.packet.is_for_many()
 }
 
 /// Whether a delivered packet may not have been wanted where it has arrived: no socket has taken

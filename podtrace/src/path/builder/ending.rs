@@ -1,5 +1,10 @@
 //! How paths end.
-use super::{Builder, complete, join::index::Slot, refused::unless_known};
+use super::{
+    Builder, complete,
+    join::index::Slot,
+    open::{Members, Open},
+    refused::unless_known,
+};
 use crate::path::Outcome;
 
 impl Builder {
@@ -36,6 +41,13 @@ impl Builder {
             open.path.incomplete = self.losses.may_concern(first_ns, now_ns);
             let outcome = match (open.arrived, open.path.incomplete) {
                 _ if let Some(left) = open.left() => left,
+                (true, is_lossy) if open.members != Members::NotAsked => {
+                    among_members(open, || match (is_lossy, is_blind) {
+                        (true, _) => Outcome::EventsLost,
+                        (false, true) => Outcome::Unknown,
+                        (false, false) => Outcome::NoReceiver,
+                    })
+                }
                 (true, false) if open.wants_socket && is_blind => Outcome::Unknown,
                 (true, false) if open.wants_socket => Outcome::NoSocket,
                 (true, true) if open.wants_socket => Outcome::EventsLost,
@@ -105,6 +117,12 @@ impl Builder {
             return self.forget(slot);
         }
         let outcome = match (open.arrived, open.inconclusive) {
+            (true, _) if open.members != Members::NotAsked => {
+                among_members(open, || match otherwise {
+                    Outcome::InFlight => Outcome::Unknown,
+                    _ => otherwise,
+                })
+            }
             (true, _) if !open.wants_socket && !open.wants_answer => Outcome::Delivered,
             // It is under way no more, but no socket has taken or answered it yet.
             (true, _) if otherwise == Outcome::InFlight => Outcome::Unknown,
@@ -114,7 +132,8 @@ impl Builder {
         let outcome = unless_known(&open.path, outcome);
         // The end of the trace takes no hop from a packet that has arrived, left or been
         // answered, nor from one of a capture that shows no end of any packet.
-        let is_undecided = matches!(outcome, Outcome::InFlight | Outcome::Unknown);
+        let is_undecided = matches!(outcome, Outcome::InFlight | Outcome::Unknown)
+            && open.members != Members::Unwatched;
         open.path.incomplete |= otherwise == Outcome::GivenUp || is_undecided && !open.inconclusive;
         self.close(slot, outcome);
     }
@@ -137,5 +156,19 @@ impl Builder {
         path.incomplete |= self.may_lack(&path);
         complete(&mut path, &self.requests);
         self.finished.push(path);
+    }
+}
+
+/// How a packet for many ends that has arrived. `untaken`: the same if no watched socket took it.
+/// Where none is watched, nothing shows whether one did.
+#[inline(never)]
+fn among_members(open: &mut Open, untaken: impl FnOnce() -> Outcome) -> Outcome {
+    if open.path.is_taken() {
+        return Outcome::Delivered;
+    }
+    open.path.is_untaken = true;
+    match open.members {
+        Members::Watched => untaken(),
+        Members::NotAsked | Members::Unwatched => Outcome::Unknown,
     }
 }

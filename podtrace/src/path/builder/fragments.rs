@@ -193,10 +193,10 @@ impl Builder {
         first.map(|first| (first.slot, first.id))
     }
 
-    /// The other fragments of a packet, by the number of its first.
-    pub(super) fn followers_of(&self, first: u64) -> Vec<(Slot, u64)> {
+    /// The other fragments of a packet, by the numbers that its first has had.
+    pub(super) fn followers_of(&self, first: &[u64]) -> Vec<(Slot, u64)> {
         let all = self.fragments.followers.iter();
-        let its = all.filter(|(of, ..)| *of == first);
+        let its = all.filter(|(of, ..)| first.contains(of));
         its.map(|(_, slot, id)| (*slot, *id)).collect()
     }
 }

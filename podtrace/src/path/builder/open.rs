@@ -25,6 +25,17 @@ const BESIDE: usize = size_of::<Option<Open>>() + 5 * 4 * size_of::<Slot>() + 3 
 /// Hops that a path without room gets room for, if it has few: from node to node.
 const MORE_HOPS: usize = 6;
 
+/// The sockets that may want a packet for many, by the places that it has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Members {
+    /// It is no such packet, or has reached none yet.
+    NotAsked,
+    /// None of them is watched.
+    Unwatched,
+    /// Some are watched.
+    Watched,
+}
+
 /// An open path.
 pub(super) struct Open {
     pub(super) path: Box<Path>,
@@ -44,6 +55,8 @@ pub(super) struct Open {
     pub(super) arrived: bool,
     /// Whether it arrived where a socket is to receive it.
     pub(super) wants_socket: bool,
+    /// Whether it is for the sockets that want it, and has reached some place where some may.
+    pub(super) members: Members,
     /// Whether it left the node, and a router has sent it back.
     pub(super) has_returned: bool,
     /// Whether it has arrived at a socket that is to answer it.
@@ -82,6 +95,7 @@ impl Open {
             taps: 0,
             arrived: false,
             wants_socket: false,
+            members: Members::NotAsked,
             has_returned: false,
             wants_answer: false,
             late: false,
@@ -168,6 +182,7 @@ impl Open {
         self.has_equals = false;
         self.arrived = false;
         self.wants_socket = false;
+        self.members = Members::NotAsked;
     }
 
     /// That it has left the node it was last seen at, if nothing waits for it elsewhere, nor does

@@ -65,16 +65,18 @@ impl Builder {
     }
 
     /// Splits off the bytes that did not continue with the others into paths of their own,
-    /// which end with `outcome`; returns the outcome of the rest.
+    /// which end with `outcome`; returns the outcome of the rest. Where all are lost, those that
+    /// came furthest are the rest.
     pub(super) fn split(&mut self, slot: Slot, outcome: Outcome) -> Outcome {
         let Some(open) = self.open.get(slot) else {
             return outcome;
         };
-        let Some((parts, (at, end))) = open
-            .parts
-            .as_ref()
-            .and_then(|parts| Some((parts, parts.end?)))
-        else {
+        let furthest = open.path.hops.len().checked_sub(1);
+        let furthest = furthest.filter(|_| outcome == Outcome::NotSeenFurther);
+        let Some((parts, (at, end))) = open.parts.as_ref().and_then(|parts| {
+            let end = parts.end.or_else(|| Some((furthest?, outcome)));
+            Some((parts, end?))
+        }) else {
             return outcome;
         };
         // Who reassembles a packet drops all of it.
@@ -84,22 +86,40 @@ impl Builder {
         let lost = parts.lost(at);
         let rests = lost
             .iter()
-            .map(|bytes| rest(&open.path, parts, bytes, outcome));
+            .map(|bytes| rest(&open.path, parts, bytes, (at, outcome)));
         for mut path in rests.collect::<Vec<_>>() {
             path.id = self.next_id;
             self.next_id += 1;
             path.incomplete |= self.may_lack(&path);
             self.finished.push(Box::new(path));
         }
-        end
+        match end {
+            // More may have come than was seen.
+            Outcome::NoSocket | Outcome::NoReceiver if outcome != Outcome::NotSeenFurther => {
+                outcome
+            }
+            end => end,
+        }
     }
 }
 
-/// A path of bytes that the others left behind.
-fn rest(whole: &Path, parts: &Parts, bytes: &Bytes, outcome: Outcome) -> Path {
+/// A path of bytes that the others left behind. `end`: the hop that the others came to, and how a
+/// path ends that did not.
+fn rest(whole: &Path, parts: &Parts, bytes: &Bytes, end: (usize, Outcome)) -> Path {
     let numbers = 0..whole.hops.len();
     let kept: Vec<_> = numbers.filter(|hop| parts.has_seen(*hop, bytes)).collect();
     let hops = kept.iter().filter_map(|hop| whole.hops.get(*hop));
+    let (at, outcome) = end;
+    let last = kept.last().and_then(|hop| whole.hops.get(*hop));
+    let outcome = match (whole.hops.get(at), last, outcome) {
+        // A socket took others there.
+        (Some(at), Some(last), Outcome::NotSeenFurther | Outcome::Delivered)
+            if at.direction == Direction::Socket && at.interface == last.interface =>
+        {
+            Outcome::NoSocket
+        }
+        _ => outcome,
+    };
     let translations = whole.translations.iter().filter_map(|translation| {
         let hop = kept.iter().position(|hop| *hop == translation.hop)?;
         Some(Translation {
@@ -114,6 +134,8 @@ fn rest(whole: &Path, parts: &Parts, bytes: &Bytes, outcome: Outcome) -> Path {
         outcome,
         gso_segments: 0,
         segments: Vec::new(),
+        // What was said before was of the whole.
+        late_of: None,
         part_of: Some(PartOf {
             packet: whole.id,
             segments: lost_of(whole, parts, bytes),
@@ -192,6 +214,10 @@ impl Open {
         };
         let end = match transition {
             Transition::End(outcome) => outcome,
+            // Until a socket has taken pieces.
+            Transition::AwaitsSocket => Outcome::NoSocket,
+            Transition::AwaitsMember => Outcome::NoReceiver,
+            Transition::MayHaveMember => Outcome::Unknown,
             transition if transition.is_arrival() => Outcome::Delivered,
             _ => return transition,
         };

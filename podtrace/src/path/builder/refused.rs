@@ -6,7 +6,7 @@ use podtrace_ebpf::record::Direction;
 
 use super::{
     Builder,
-    answerer::{Tap, comes_from},
+    answerer::Answer,
     carried::{CARRIED_MAX, Carried},
     dropped::unless_dropped,
     ended::Ended,
@@ -170,42 +170,41 @@ impl Builder {
         // Who sent it is told by where it was seen first, and not by where its translation shows.
         let path = &open.path;
         let (packet, by) = (path.id, path.packet.source());
-        let first = path.hops.first();
-        let tap = first.map_or((event.interface, event.direction), |hop| {
-            (hop.interface, hop.direction)
-        });
-        let ts_ns = first.map_or(event.ts_ns, |hop| hop.ts_ns);
+        let seen = Answer::of(path, event);
         let (Some((sought, tag, reason)), Some(by)) = (Sought::by(event), by) else {
             return;
         };
-        let is_sure = !self.is_partial && !self.may_pass_unseen(ts_ns, ts_ns);
+        let is_sure = !self.is_partial && !self.may_pass_unseen(seen.ts_ns, seen.ts_ns);
         let mut refusal = Refusal {
             packet,
             by,
-            at: is_sure.then_some(tap),
+            at: is_sure.then_some(seen.tap),
             ts_ns: event.ts_ns,
             reason,
             carried: quote_of(event).and_then(carried),
             hops: 0,
         };
         let refused = self
-            .refused(&sought, tag, tap, world)
-            .or_else(|| self.refused_in_fragments(event, world))
+            .refused(&sought, tag, &seen, world)
+            .or_else(|| self.refused_in_fragments(event, &seen, world))
             .or_else(|| {
-                let (refused, carried) = self.refused_in_tunnel(event, answer, world)?;
+                let (refused, carried) = self.refused_in_tunnel(event, answer, &seen, world)?;
                 refusal.carried = Some(carried);
                 Some(refused)
             });
+        let numbers = refused
+            .as_ref()
+            .map_or_else(Vec::new, |refused| self.numbers(refused));
         let about = match refused {
             Some(Refused::Open(slot)) if slot != answer => self.refuse(slot, refusal),
             Some(Refused::Ended(id)) => {
-                self.refuse_ended(id, refusal, tap, world);
+                self.refuse_ended(id, refusal, &seen, world);
                 Some(id)
             }
             _ => None,
         };
-        if let Some(first) = about {
-            self.refuse_followers(first, refusal, tap, world);
+        if about.is_some() {
+            self.refuse_followers(&numbers, refusal, &seen, world);
         }
         if let Some(open) = self.open.get_mut(answer) {
             open.path.about = about;
@@ -213,9 +212,9 @@ impl Builder {
     }
 
     /// The packet that is sought: the newest, and one under way first.
-    fn refused(&self, sought: &Sought, tag: u32, tap: Tap, world: &World) -> Option<Refused> {
+    fn refused(&self, sought: &Sought, tag: u32, seen: &Answer, world: &World) -> Option<Refused> {
         if let Sought::Segment(_, acknowledgment) = sought {
-            return self.aborted(sought, *acknowledgment, tap, world);
+            return self.aborted(sought, *acknowledgment, seen, world);
         }
         let mut ended = None;
         let Refusals { begun, late, .. } = &self.refusals;
@@ -224,7 +223,7 @@ impl Builder {
                 Some(open)
                     if (sought.is(key) || sought.is(&open.key))
                         && open.path.refusal.is_none()
-                        && is_from_there(open, tap, world) =>
+                        && is_from_there(open, seen, world) =>
                 {
                     return Some(Refused::Open(*slot));
                 }
@@ -241,10 +240,10 @@ impl Builder {
         &self,
         sought: &Sought,
         acknowledged: u32,
-        tap: Tap,
+        seen: &Answer,
         world: &World,
     ) -> Option<Refused> {
-        let is_sent_there = tap.1 == Direction::Egress;
+        let is_sent_there = seen.tap.1 == Direction::Egress;
         let mut newest = self.refusals.begun.find_by(|_| is_sent_there);
         let found = newest.find(|begun| {
             let open = self.open.get(begun.slot);
@@ -254,7 +253,7 @@ impl Builder {
                     if flags & TCP_ACK != 0 && acknowledgment == acknowledged)
                     && (sought.is(&begun.key) || sought.is(&open.key))
                     && open.path.refusal.is_none()
-                    && comes_from(&open.path, tap, world)
+                    && seen.comes_from(&open.path, world)
             };
             open.is_some_and(is_it)
         });
@@ -262,32 +261,44 @@ impl Builder {
     }
 
     /// The first fragment of a packet that its receiver, or a firewall, has put together again.
-    fn refused_in_fragments(&self, event: &Event, world: &World) -> Option<Refused> {
+    fn refused_in_fragments(&self, event: &Event, seen: &Answer, world: &World) -> Option<Refused> {
         let (slot, id) = self.first_of(&quote_of(event)?.packet, event.ts_ns)?;
-        self.refused_fragment(slot, id, (event.interface, event.direction), world)
+        self.refused_as(slot, id, seen, world)
     }
 
-    /// A fragment that may be refused by an answer that this tap has seen first.
-    fn refused_fragment(&self, slot: Slot, id: u64, tap: Tap, world: &World) -> Option<Refused> {
-        match self.open.get(slot).filter(|open| open.path.id == id) {
+    /// A packet by its place and its number, if an answer may be about it.
+    fn refused_as(&self, slot: Slot, id: u64, seen: &Answer, world: &World) -> Option<Refused> {
+        let open = self.open.get(slot);
+        match open.filter(|open| numbers_of(&open.path).any(|number| number == id)) {
             Some(open) => {
-                let may_be = open.path.refusal.is_none() && is_from_there(open, tap, world);
+                let may_be = open.path.refusal.is_none() && is_from_there(open, seen, world);
                 may_be.then_some(Refused::Open(slot))
             }
             None => Some(Refused::Ended(id)),
         }
     }
 
+    /// The numbers of a packet. One that was slow has two, and its fragments may know either.
+    fn numbers(&self, refused: &Refused) -> Vec<u64> {
+        match *refused {
+            Refused::Open(slot) => {
+                let open = self.open.get(slot);
+                open.map_or_else(Vec::new, |open| numbers_of(&open.path).collect())
+            }
+            Refused::Ended(id) => vec![id],
+        }
+    }
+
     /// Refuses the other fragments of a packet whose first is refused: no receiver puts it together
-    /// without that.
-    fn refuse_followers(&mut self, first: u64, refusal: Refusal, tap: Tap, world: &World) {
+    /// without that. `first`: the numbers that the first has had.
+    fn refuse_followers(&mut self, first: &[u64], refusal: Refusal, seen: &Answer, world: &World) {
         if !refusal.reason.is_refusal() {
             return;
         }
         for (slot, id) in self.followers_of(first) {
-            match self.refused_fragment(slot, id, tap, world) {
+            match self.refused_as(slot, id, seen, world) {
                 Some(Refused::Open(slot)) => drop(self.refuse(slot, refusal)),
-                Some(Refused::Ended(id)) => self.refuse_ended(id, refusal, tap, world),
+                Some(Refused::Ended(id)) => self.refuse_ended(id, refusal, seen, world),
                 None => {}
             }
         }
@@ -299,28 +310,17 @@ impl Builder {
         &mut self,
         event: &Event,
         answer: Slot,
+        seen: &Answer,
         world: &World,
     ) -> Option<(Refused, refusal::Carried)> {
         let quote = quote_of(event)?;
         let mut known = self.refusals.carried.quoted(quote);
-        let found = known.next()?;
+        let found = *known.next()?;
         if known.any(|other| other.id != found.id) {
             self.open.get_mut(answer)?.path.ambiguous = true;
             return None;
         }
-        let tap = (event.interface, event.direction);
-        // One that was slow has another number since.
-        let is_it = |open: &&Open| {
-            let before = open.path.late_of.map(|before| before.id);
-            open.path.id == found.id || before == Some(found.id)
-        };
-        let refused = match self.open.get(found.slot).filter(is_it) {
-            Some(open) => {
-                let may_be = open.path.refusal.is_none() && is_from_there(open, tap, world);
-                may_be.then_some(Refused::Open(found.slot))?
-            }
-            None => Refused::Ended(found.id),
-        };
+        let refused = self.refused_as(found.slot, found.id, seen, world)?;
         let carried = refusal::Carried {
             by: found.by,
             port: quote.port,
@@ -355,11 +355,18 @@ pub(super) fn unless_known(path: &Path, outcome: Outcome) -> Outcome {
     }
 }
 
-/// Whether an answer that this tap has seen first may come from where an open path's packet
-/// is: from the receiver, if it has arrived.
-fn is_from_there(open: &Open, tap: Tap, world: &World) -> bool {
-    let is_sent_here = world.tap_points.get(tap.0).is_some_and(|point| {
-        tap.1 == Direction::Egress || point.role == Role::Veth && point.leads_to.is_some()
+/// The numbers that a path has had, as far as they are known: a slow packet gets a new one.
+fn numbers_of(path: &Path) -> impl Iterator<Item = u64> {
+    let before = path.late_of.map(|before| before.id);
+    std::iter::once(path.id).chain(before)
+}
+
+/// Whether an answer may come from where an open path's packet is: from the receiver, if it has
+/// arrived.
+fn is_from_there(open: &Open, answer: &Answer, world: &World) -> bool {
+    let (interface, direction) = answer.tap;
+    let is_sent_here = world.tap_points.get(interface).is_some_and(|point| {
+        direction == Direction::Egress || point.role == Role::Veth && point.leads_to.is_some()
     });
-    (!open.arrived || is_sent_here) && comes_from(&open.path, tap, world)
+    (!open.arrived || is_sent_here) && answer.comes_from(&open.path, world)
 }

@@ -10,6 +10,7 @@ mod hostile;
 mod late;
 mod limits;
 mod losses;
+mod members;
 mod merged;
 mod partial_view;
 mod refused;

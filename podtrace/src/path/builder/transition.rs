@@ -10,8 +10,8 @@ use crate::{
         tap_point::{Role, TapPoint},
     },
     packet::{
-        Network, Packet, TCP_RST, TCP_SYN, Transport, asks_to_connect, is_group_address,
-        is_link_local,
+        IPPROTO_UDP, Network, Packet, TCP_RST, TCP_SYN, Transport, asks_to_connect,
+        is_group_address, is_link_local,
     },
     path::Outcome,
     world::World,
@@ -34,6 +34,10 @@ pub(super) enum Transition {
     Arrived,
     /// It arrived, and a watched socket is about to receive it.
     AwaitsSocket,
+    /// It arrived where watched sockets may want it: it is for all that do.
+    AwaitsMember,
+    /// The same where no socket is watched.
+    MayHaveMember,
     /// It arrived at a socket that is about to answer it.
     AwaitsAnswer,
     /// Its path ends here.
@@ -45,7 +49,12 @@ impl Transition {
     pub(super) fn is_arrival(self) -> bool {
         matches!(
             self,
-            Self::Arrived | Self::AwaitsSocket | Self::AwaitsAnswer | Self::End(Outcome::Delivered)
+            Self::Arrived
+                | Self::AwaitsSocket
+                | Self::AwaitsMember
+                | Self::MayHaveMember
+                | Self::AwaitsAnswer
+                | Self::End(Outcome::Delivered)
         )
     }
 }
@@ -89,7 +98,7 @@ pub(super) fn transition(
 pub(super) fn has_one_receiver(packet: &Packet) -> bool {
     match packet.transport {
         Transport::Tcp { .. } => true,
-        Transport::Udp { .. } => !packet.is_for_group(),
+        Transport::Udp { .. } => !packet.is_for_many(),
         _ => false,
     }
 }
@@ -122,9 +131,10 @@ fn entering(event: &Event, point: &TapPoint, world: &World) -> Transition {
 /// The transition of a packet that reached its network namespace: a socket may follow.
 fn received(event: &Event, point: &TapPoint, world: &World) -> Transition {
     let packet = &event.packet;
-    let netns = point.pod_netns();
-    let is_watched = |netns| world.identities.was_watched(netns, event.ts_ns);
-    if netns.is_some_and(is_watched) && is_for_a_socket(packet) {
+    if packet.is_for_many() {
+        return to_members(event, point, world);
+    }
+    if is_watched(event, point, world) && is_for_a_socket(packet) {
         return Transition::AwaitsSocket;
     }
     let is_ip = matches!(packet.network, Network::Ip(_));
@@ -133,6 +143,25 @@ fn received(event: &Event, point: &TapPoint, world: &World) -> Transition {
         Transition::Arrived
     } else {
         Transition::End(Outcome::Delivered)
+    }
+}
+
+/// Whether the sockets of the containers are watched where the event is.
+fn is_watched(event: &Event, point: &TapPoint, world: &World) -> bool {
+    let netns = point.pod_netns();
+    netns.is_some_and(|netns| world.identities.was_watched(netns, event.ts_ns))
+}
+
+/// The transition of a packet for many that reached a namespace. A datagram is for the sockets
+/// that want it, and may find none: nothing is wrong with that. A socket gets fragments as one,
+/// and none if it lacks one. All else is for the kernel.
+fn to_members(event: &Event, point: &TapPoint, world: &World) -> Transition {
+    let packet = &event.packet;
+    match packet.ip_protocol() {
+        Some(IPPROTO_UDP) if packet.is_fragment() => Transition::MayHaveMember,
+        Some(IPPROTO_UDP) if is_watched(event, point, world) => Transition::AwaitsMember,
+        Some(IPPROTO_UDP) => Transition::MayHaveMember,
+        _ => Transition::Arrived,
     }
 }
 
@@ -176,7 +205,7 @@ fn is_only_syn(packet: &Packet) -> bool {
 /// holder of the address, all others ignore it.
 fn to_group(event: &Event, point: &TapPoint, world: &World) -> Transition {
     let Some(question) = event.packet.question() else {
-        return Transition::Arrived;
+        return to_members(event, point, world);
     };
     let holder = world
         .identities

@@ -104,3 +104,24 @@ fn socket_that_was_not_seen_to_answer_is_named() {
     view(false).outcome(&mut out, &path, &world);
     insta::assert_snapshot!(out.trim(), @"reached default/mypod2, its socket was not seen to answer: the accept queue may be full");
 }
+
+#[test]
+fn datagram_for_many_that_no_socket_took_says_so() {
+    let (world, mut out) = (world(), String::new());
+    let mut path = path(1);
+    path.is_untaken = true;
+    for (outcome, hops) in [
+        (Outcome::NoReceiver, 4),
+        (Outcome::Unknown, 4),
+        (Outcome::Unknown, 2),
+    ] {
+        path.outcome = outcome;
+        path.hops.truncate(hops);
+        view(false).outcome(&mut out, &path, &world);
+    }
+    insta::assert_snapshot!(out, @r"
+                    no receiver: reached default/mypod2, no container's socket took it
+                    unknown: reached default/mypod2, no socket was seen to take it
+                    unknown: reached worker1, no socket was seen to take it
+    ");
+}

@@ -262,12 +262,13 @@ impl<'a> Equal<'a> {
     /// The newest path whose packet other sockets have received: each socket receives a copy.
     fn another_socket(&self) -> Option<Slot> {
         let event = self.seen.event;
-        if event.direction != Direction::Socket || has_one_receiver(&event.packet) {
+        if event.direction != Direction::Socket {
             return None;
         }
-        let passed = self
-            .all()
-            .filter(|(_, open)| self.is_meant(open) && open.has_passed(event));
+        // By its first hop: a socket does not see that a frame was for all.
+        let passed = self.all().filter(|(_, open)| {
+            !has_one_receiver(&open.path.packet) && self.is_meant(open) && open.has_passed(event)
+        });
         passed.last().map(|(slot, _)| slot)
     }
 }

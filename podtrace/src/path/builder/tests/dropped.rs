@@ -9,7 +9,7 @@ use crate::{
 
 const SECOND: u64 = 1_000_000_000;
 
-fn drop_at(ts_ns: u64, netns: u64, reason: &str) -> KernelDrop {
+pub(super) fn drop_at(ts_ns: u64, netns: u64, reason: &str) -> KernelDrop {
     KernelDrop {
         ts_ns,
         reason: Some(reason.into()),

@@ -2,7 +2,7 @@
 use super::*;
 use crate::{packet::Arp, path::flood::Copies};
 
-const PORTS: u32 = 10;
+pub(super) const PORTS: u32 = 10;
 
 /// A node with ten more pods; the interfaces of each at the node and in the pod.
 fn many() -> (World, Vec<(u32, u32)>) {
@@ -29,7 +29,7 @@ fn many() -> (World, Vec<(u32, u32)>) {
 
 /// Feeds a packet of the first pod that the bridge sends to the second pod and to all others,
 /// and what the second pod's socket gets of it, before the others get theirs.
-fn flood(packet: &Packet, to_second: bool, has_socket: bool) -> (Vec<Path>, World) {
+pub(super) fn flood(packet: &Packet, to_second: bool, has_socket: bool) -> (Vec<Path>, World) {
     let (world, ports) = many();
     let mut builder = Builder::new(TIMEOUT_NS);
     let mut taps = vec![(POD1, Egress), (VETH1, Ingress)];
@@ -76,7 +76,7 @@ fn flooded_packet_that_does_not_reach_its_receiver_is_not_delivered() {
     assert_eq!(Copies::of(&paths[0], &world).count(), PORTS as usize);
 }
 
-fn for_group(mut packet: Packet) -> Packet {
+pub(super) fn for_group(mut packet: Packet) -> Packet {
     packet.link = packet.link.map(|link| Link {
         destination: Mac([0xff; 6]),
         ..link
@@ -86,7 +86,7 @@ fn for_group(mut packet: Packet) -> Packet {
 
 /// A broadcast of the first pod, which all others get.
 pub(crate) fn broadcast() -> (Vec<Path>, World) {
-    flood(&for_group(packet("10.244.1.255")), true, false)
+    flood(&for_group(packet("10.244.1.255")), true, true)
 }
 
 #[test]

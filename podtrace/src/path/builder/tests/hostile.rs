@@ -1,5 +1,6 @@
 //! Traffic of somebody who wants to be taken for others: equal packets, one identification for
-//! all, sequence numbers that wrap and overlap, fragments that overlap, forged quotes.
+//! all, sequence numbers that wrap and overlap, fragments that overlap, forged quotes, in tunnels
+//! and outside of them.
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
@@ -31,11 +32,14 @@ const TAPS: [(u32, Direction); 12] = [
     (VETH1, Egress),
 ];
 
+/// The flow that is for a group.
+const GROUP: u8 = 4;
+
 /// An event, as numbers to choose with.
 type Choice = (u8, u8, u8, u8, u8);
 
 fn choice() -> impl Strategy<Value = Choice> {
-    (0u8..12, 0u8..7, 0u8..12, 0u8..12, 0u8..4)
+    (0u8..12, 0u8..7, 0u8..12, 0u8..12, 0u8..5)
 }
 
 /// A packet of few kinds, numbers and ends, so that many are equal.
@@ -45,6 +49,7 @@ fn made((_, kind, number, length, flow): Choice) -> Packet {
         ends("10.244.1.2", "10.96.0.10", (5000, 80)),
         ends("10.244.1.3", "10.244.1.2", (80, 5000)),
         ends("192.0.2.1", "10.244.1.3", (5000, 80)),
+        ends("10.244.1.2", "239.1.2.3", (5000, 80)),
     ][usize::from(flow)];
     let mut packet = packet("10.244.1.3");
     let (number, length) = (u32::from(number), u32::from(length));
@@ -97,7 +102,26 @@ fn made((_, kind, number, length, flow): Choice) -> Packet {
             more: number < 11,
         });
     }
+    if flow == GROUP
+        && let Some(link) = &mut packet.link
+    {
+        link.destination = Mac([1, 0, 0x5e, 1, 2, 3]);
+    }
     with_ends(&packet, ends)
+}
+
+/// The tunnel that a packet is in, by what it is chosen by.
+fn tunnel((_, kind, number, length, _): Choice) -> Option<Tunnel> {
+    let [near, far, other] = ["192.168.77.11", "192.168.77.12", "192.168.77.13"];
+    let ends = [[near, far], [far, near], [other, near]][usize::from(number % 3)];
+    let [source, destination] = ends.map(|address| address.parse().unwrap());
+    (length % 2 == 0 || kind == 6 && length % 3 == 0).then_some(Tunnel {
+        source,
+        destination,
+        carrier: Carrier::Vxlan(1),
+        id: u32::from(number / 6),
+        fragment: None,
+    })
 }
 
 fn seen(ts_ns: u64, choice: Choice) -> Event {
@@ -107,9 +131,15 @@ fn seen(ts_ns: u64, choice: Choice) -> Event {
     if kind == 1 {
         event.gso_segments = u16::from(number % 4);
     }
+    if interface == UPLINK {
+        event.packet.tunnel = tunnel(choice);
+    }
     if kind == 6 {
         // Of what may have been sent, or not.
-        let about = made((tap, number % 6, number, length, (flow + 2) % 4));
+        let mut about = made((tap, number % 6, number, length, (flow + 2) % 4));
+        if length > 5 {
+            about.tunnel = tunnel((tap, number % 6, number, length, 0));
+        }
         event.payload = Some(Box::new(Payload::Quote(Quote {
             error: IcmpError {
                 is_v4: true,
@@ -183,6 +213,63 @@ proptest! {
         }
         let numbers: BTreeSet<_> = paths.iter().map(|path| path.id).collect();
         prop_assert_eq!(numbers.len(), paths.len());
+    }
+}
+
+/// Whether an answer that came in by the uplink can be about what left there in a tunnel.
+fn comes_back(answer: &Path, there: &Tunnel) -> bool {
+    let first = &answer.hops[0];
+    let quote = answer.payload.as_deref().and_then(Payload::quote);
+    let quoted = quote.and_then(|quote| quote.packet.tunnel);
+    match first.tunnel.as_deref() {
+        Some(back) => back.source == there.destination,
+        None => quoted.map_or(
+            answer.packet.destination() == Some(there.source),
+            |quoted| {
+                let outer = |tunnel: &Tunnel| (tunnel.source, tunnel.destination, tunnel.id);
+                outer(&quoted) == outer(there)
+            },
+        ),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    /// What is said of how a packet ended has its proof on its path.
+    #[test]
+    fn no_end_is_told_without_a_proof(
+        choices in prop::collection::vec(choice(), 1..160),
+        is_slow: bool,
+    ) {
+        let (_, paths) = joined(&choices, if is_slow { SECOND / 20 } else { 1000 });
+        for path in &paths {
+            let all = path.divisible();
+            prop_assert!(path.segments.iter().all(|seen| seen.bytes <= all), "{path:?}");
+            let is_datagram = matches!(path.packet.transport, Transport::Udp { .. });
+            let is_taken = path.sockets().next().is_some();
+            if path.outcome == Outcome::Delivered {
+                let arrives = |hop: &Hop| !hop.aside
+                    && matches!(hop.direction, Ingress | Socket);
+                prop_assert!(path.hops.iter().any(arrives), "{path:?}");
+                prop_assert!(is_taken || !is_datagram || !path.packet.is_for_many(), "{path:?}");
+            }
+            prop_assert!(path.outcome != Outcome::NoReceiver || !is_taken, "{path:?}");
+            let Some(refusal) = path.refusal.as_deref() else {
+                prop_assert!(path.outcome != Outcome::Refused, "{path:?}");
+                continue;
+            };
+            let answer = paths.iter().find(|path| path.id == refusal.packet);
+            let answer = answer.filter(|answer| answer.hops[0].interface == UPLINK);
+            let is_exit = |hop: &&Hop| (hop.interface, hop.direction) == (UPLINK, Egress);
+            let left = path.hops.iter().take(refusal.hops).rfind(is_exit);
+            let there = left.and_then(|hop| hop.tunnel.as_deref());
+            if let (Some(answer), Some(there)) = (answer, there)
+                && answer.hops[0].direction == Ingress
+            {
+                prop_assert!(comes_back(answer, there), "{answer:?} about {path:?}");
+            }
+        }
     }
 }
 

@@ -380,7 +380,10 @@ proptest! {
             let bytes: u32 = whole.map(|path| road.bytes_at(path, tap)).sum();
             prop_assert_eq!(bytes, seen, "tap {}", tap);
         }
-        let lost: u32 = paths.iter().filter(|path| path.outcome == Outcome::NotSeenFurther).map(|path| road.bytes_at(path, 0)).sum();
+        // What was left behind has a path of its own.
+        let last = |path: &Path| path.segments.last().map_or(path.packet.payload(), |seen| seen.bytes);
+        let lost = paths.iter().filter(|path| path.outcome == Outcome::NotSeenFurther);
+        let lost: u32 = lost.map(last).sum();
         prop_assert_eq!(lost, is_lost.iter().filter(|is_lost| **is_lost).count() as u32);
         for path in &paths {
             let at = |hop: &Hop| (hop.interface, hop.direction) == (CNI0, Egress);

@@ -57,8 +57,10 @@ mod tests {
 
     #[test]
     fn tick_goes_on_once_the_events_before_it_have() {
-        let mut held = Held::default();
-        held.pushed = 2;
+        let mut held = Held {
+            pushed: 2,
+            ..Held::default()
+        };
         held.push(at(5));
         held.pushed = 3;
         held.push(at(6));

@@ -98,3 +98,79 @@ fn answer_to_another_datagram_refuses_none() {
             .all(|path| path.refusal.is_none())
     );
 }
+
+/// Nobody answers an address, and the node says so once its question is over: of the first
+/// fragment alone, which has a new number since, for one reason or another.
+#[test]
+fn answer_to_a_late_first_fragment_refuses_the_others() {
+    for goes_on in [
+        [false; 3],
+        [true, false, false],
+        [false, true, true],
+        [true; 3],
+    ] {
+        let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
+        let offsets = [0, 1000, 2000];
+        for (number, offset) in (1..).zip(offsets) {
+            push(
+                &mut builder,
+                &world,
+                &fragment(offset),
+                1000 * number,
+                &TO_CNI0,
+            );
+        }
+        builder.expire(SECOND);
+        let lost = finished(&mut builder);
+        assert_eq!(outcomes(&lost), [Outcome::NotSeenFurther; 3]);
+        for (offset, _) in offsets
+            .into_iter()
+            .zip(goes_on)
+            .filter(|(_, goes_on)| *goes_on)
+        {
+            let from_ns = 2 * SECOND + u64::from(offset);
+            push(
+                &mut builder,
+                &world,
+                &fragment(offset),
+                from_ns,
+                &[(CNI0, Egress)],
+            );
+        }
+        let unreachable = IcmpError { code: 1, ..NO_PORT };
+        let answer = error("10.244.1.1", unreachable, &fragment(0));
+        push(&mut builder, &world, answer, 2 * SECOND + 5000, &TO_POD1);
+        builder.expire(4 * SECOND);
+        let again: Vec<_> = finished(&mut builder)
+            .into_iter()
+            .filter(|path| path.packet.is_fragment())
+            .collect();
+        assert_eq!(outcomes(&again), [Outcome::Refused; 3], "{goes_on:?}");
+        let mut before: Vec<_> = again
+            .iter()
+            .filter_map(|path| Some(path.late_of?.id))
+            .collect();
+        before.sort_unstable();
+        assert_eq!(before, [1, 2, 3]);
+    }
+}
+
+/// A pod that the datagram did not go to refuses nothing, though its answer is translated to one
+/// about it.
+#[test]
+fn translated_answer_of_another_pod_refuses_none() {
+    let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
+    push(&mut builder, &world, &fragment(0), 1000, &TO_CNI0);
+    push(&mut builder, &world, &fragment(1000), 2000, &TO_CNI0);
+    let other = with_ends(&whole(), ends("10.244.1.2", "10.244.1.9", (5000, 5353)));
+    let inner = error("10.244.1.9", NO_PORT, &other);
+    push(&mut builder, &world, inner, 3000, &BACK[..2]);
+    let outer = error("10.244.1.3", NO_PORT, &whole());
+    push(&mut builder, &world, outer, 4000, &TO_POD1);
+    builder.expire(SECOND);
+    let paths = finished(&mut builder);
+    assert_eq!(paths.len(), 3);
+    for path in paths {
+        assert!(path.refusal.is_none() && path.about.is_none());
+    }
+}

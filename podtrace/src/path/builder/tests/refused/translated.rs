@@ -59,12 +59,13 @@ fn outside_host_refuses_what_was_masqueraded() {
 /// It came in before it got the Service's address.
 #[test]
 fn refuser_is_who_sent_the_answer_before_its_translation() {
-    let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
+    let (mut world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
+    apply_snapshot(&mut world, &["10.244.2.2".parse().unwrap()]);
     let datagram = packet("10.96.0.10");
     push(&mut builder, &world, &datagram, 1000, &TO_CNI0);
     let backend = ends("10.244.1.2", "10.244.2.2", (5000, 5353));
     let translated = with_ends(&datagram, backend);
-    push(&mut builder, &world, &translated, 2000, &[(CNI0, Egress)]);
+    push(&mut builder, &world, &translated, 2000, &[(UPLINK, Egress)]);
     let inner = error("10.244.2.2", NO_PORT, &translated);
     push(&mut builder, &world, inner, 3000, &[(UPLINK, Ingress)]);
     let outer = error("10.96.0.10", NO_PORT, &datagram);

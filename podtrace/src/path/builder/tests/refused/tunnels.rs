@@ -212,6 +212,99 @@ fn error_in_a_tunnel_is_about_the_inner_packet() {
     assert_eq!(refusal.carried, None);
 }
 
+/// The error in a tunnel from one node to another.
+fn tunnelled(error: &[u8], ends: [[u8; 4]; 2]) -> Vec<u8> {
+    let vxlan = [&[8, 0, 0, 0, 0, 0, 1, 0], &frame(error)[..]].concat();
+    ipv4(17, 5, ends, &udp((40_001, 8472), &vxlan))
+}
+
+/// Nobody between the nodes sees the inner packet, and no other node gets it.
+#[test]
+fn inner_quote_counts_only_from_the_far_end_of_the_tunnel() {
+    let (packet, carrier) = (inner(7), outer(TunnelKind::Vxlan, 99, &inner(7)));
+    let quoting = |from: [u8; 4], to: [u8; 4], quoted: &[u8]| {
+        ipv4(
+            1,
+            1,
+            [from, to],
+            &[&[3, 3, 0, 0, 0, 0, 0, 0], quoted].concat(),
+        )
+    };
+    let (pod, far_pod, other) = ([10, 244, 1, 2], [10, 244, 2, 2], [192, 168, 77, 13]);
+    let inner_quote = quoting(far_pod, pod, &packet);
+    let mut another_outer = carrier.clone();
+    another_outer[5] += 1;
+    for (answer, tap, is_refused) in [
+        (
+            tunnelled(&inner_quote, [FAR, NEAR]),
+            (UPLINK, Ingress),
+            true,
+        ),
+        (quoting(FAR, NEAR, &carrier), (UPLINK, Ingress), true),
+        // A router between them.
+        (quoting(other, NEAR, &carrier), (UPLINK, Ingress), true),
+        (inner_quote.clone(), (UPLINK, Ingress), false),
+        (quoting(other, pod, &packet), (UPLINK, Ingress), false),
+        (
+            tunnelled(&inner_quote, [other, NEAR]),
+            (UPLINK, Ingress),
+            false,
+        ),
+        (quoting(FAR, NEAR, &another_outer), (UPLINK, Ingress), false),
+    ] {
+        for is_traced in [false, true] {
+            let mut world = world();
+            if is_traced {
+                apply_snapshot(&mut world, &[FAR.into()]);
+            }
+            let mut builder = Builder::new(TIMEOUT_NS);
+            send(&mut builder, &world, 1000, &packet, &carrier);
+            builder.push(&seen(2000, tap, &answer), &world);
+            let paths = shown(&mut builder, &world);
+            let what = format!("{answer:?} {is_traced}");
+            assert_eq!(paths[0].outcome == Outcome::Refused, is_refused, "{what}");
+            assert_eq!(paths[0].refusal.is_some(), is_refused, "{what}");
+        }
+    }
+}
+
+/// What a node sends from the address that the tunnel has too is answered without it.
+#[test]
+fn node_gets_answers_to_its_own_address_outside_of_the_tunnel() {
+    let question = udp((5000, 53), b"a question that is long enough");
+    let packet = ipv4(17, 7, [NEAR, [10, 244, 2, 2]], &question);
+    let carrier = outer(TunnelKind::Vxlan, 99, &packet);
+    let message = [&[3, 3, 0, 0, 0, 0, 0, 0], &packet[..]].concat();
+    let answer = ipv4(1, 1, [[10, 244, 2, 2], NEAR], &message);
+    let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
+    builder.push(&seen(1000, (UPLINK, Egress), &carrier), &world);
+    builder.push(&seen(2000, (UPLINK, Ingress), &answer), &world);
+    assert_eq!(shown(&mut builder, &world)[0].outcome, Outcome::Refused);
+}
+
+/// What goes from pod to pod on the node is not refused from outside, nor what left without a
+/// tunnel from inside one.
+#[test]
+fn answer_comes_in_by_the_way_that_the_packet_went_out() {
+    let (packet, world) = (inner(7), world());
+    let message = [&[3, 3, 0, 0, 0, 0, 0, 0], &packet[..]].concat();
+    let answer = ipv4(1, 1, [[10, 244, 2, 2], [10, 244, 1, 2]], &message);
+    for (out, answer, is_refused) in [
+        ((VETH2, Egress), &answer, false),
+        ((CNI0, Egress), &answer, false),
+        ((UPLINK, Egress), &answer, true),
+        ((UPLINK, Egress), &tunnelled(&answer, [FAR, NEAR]), false),
+    ] {
+        let mut builder = Builder::new(TIMEOUT_NS);
+        for (ts_ns, tap) in (1000..).zip(INSIDE.into_iter().chain([out])) {
+            builder.push(&seen(ts_ns, tap, &packet), &world);
+        }
+        builder.push(&seen(2000, (UPLINK, Ingress), answer), &world);
+        let paths = shown(&mut builder, &world);
+        assert_eq!(paths[0].outcome == Outcome::Refused, is_refused, "{out:?}");
+    }
+}
+
 /// A packet of the model, and how an error quotes it, if one does.
 #[derive(Clone, Debug)]
 struct Sent {

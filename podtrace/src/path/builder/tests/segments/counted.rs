@@ -87,3 +87,94 @@ proptest! {
         }
     }
 }
+
+/// Sends the segments, which are lost before these taps; the paths, and how many taps each has passed.
+fn lost_before(length: u32, taps: &[usize]) -> Vec<Path> {
+    let mut builder = Builder::new(TIMEOUT_NS);
+    let count = taps.len() as u32;
+    for tap in 0..2 {
+        push(&mut builder, 1, tap, [0, length], count);
+    }
+    for tap in 2..5 {
+        for (number, lost) in (0..).zip(taps) {
+            let bytes = [number * SIZE, length.min((number + 1) * SIZE)];
+            if *lost > tap {
+                push(
+                    &mut builder,
+                    100 * tap as u64 + u64::from(number),
+                    tap,
+                    bytes,
+                    1,
+                );
+            }
+        }
+    }
+    builder.expire(1_000_000_000);
+    finished(&mut builder)
+}
+
+#[test]
+fn segments_lost_at_several_places_are_told_of_at_each() {
+    let mut paths = lost_before(500, &[4, 3, 4, 2, 2]);
+    paths.sort_by_key(|path| path.id);
+    let told = paths.iter().map(|path| {
+        let segments = path.part_of.map(|of| of.segments);
+        (
+            path.outcome,
+            path.hops.len(),
+            path.packet.payload(),
+            segments,
+        )
+    });
+    let lost = Outcome::NotSeenFurther;
+    let part = |count| Some(Some((count, 5)));
+    assert_eq!(
+        told.collect::<Vec<_>>(),
+        [
+            (Outcome::NoSocket, 4, 500, None),
+            (lost, 3, 100, part(1)),
+            (lost, 2, 200, part(2)),
+        ]
+    );
+    let seen = paths[0].segments.iter().map(|seen| seen.bytes);
+    assert_eq!(seen.collect::<Vec<_>>(), [500, 500, 300, 200]);
+}
+
+proptest! {
+    /// Whatever is lost where, each byte is told of at the last tap that has seen it, once.
+    #[test]
+    fn each_byte_is_lost_where_it_was_seen_last(
+        last in 1..=SIZE,
+        taps in prop::collection::vec(2usize..=5, 2..12),
+    ) {
+        let length = (taps.len() as u32 - 1) * SIZE + last;
+        let paths = lost_before(length, &taps);
+        let furthest = taps.iter().max().copied();
+        let mut rests = 0;
+        for (number, passed) in (0..).zip(taps) {
+            let byte = BASE.wrapping_add(number * SIZE);
+            let has_it = |path: &&Path| match path.packet.transport {
+                Transport::Tcp { sequence, payload, .. } => byte.wrapping_sub(sequence) < payload,
+                _ => false,
+            };
+            let (parts, whole): (Vec<_>, Vec<_>) =
+                paths.iter().filter(has_it).partition(|path| path.part_of.is_some());
+            prop_assert_eq!((parts.len(), whole.len()), (usize::from(Some(passed) != furthest), 1));
+            let path = parts.first().unwrap_or(&whole[0]);
+            prop_assert_eq!(path.hops.len(), passed);
+            let outcome = match passed {
+                5 => Outcome::Delivered,
+                4 => Outcome::NoSocket,
+                _ => Outcome::NotSeenFurther,
+            };
+            prop_assert_eq!(path.outcome, outcome);
+            rests += parts.len();
+        }
+        let lost: u32 = paths.iter().filter(|path| path.part_of.is_some())
+            .map(|path| path.packet.payload()).sum();
+        let whole = paths.iter().find(|path| path.part_of.is_none()).unwrap();
+        let came = whole.segments.last().map_or(length, |seen| seen.bytes);
+        prop_assert_eq!(came + lost, length);
+        prop_assert!(rests <= 11);
+    }
+}
