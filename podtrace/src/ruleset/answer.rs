@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 
 use super::{
-    message::{Kind, Message, messages, request},
+    message::{Kind, Message, family, messages, number_of, request},
     prune::prune,
     rule,
     sets::{self, Name, Sets},
@@ -46,28 +46,6 @@ const RULE_DATA: u16 = 7;
 const COMMENT: u8 = 0;
 /// `NF_DROP`.
 const DROP: u32 = 0;
-
-/// The families by their numbers, `enum nfproto`.
-pub(crate) const FAMILIES: [(Family, u8); 6] = [
-    (Family::Inet, 1),
-    (Family::Ip, 2),
-    (Family::Arp, 3),
-    (Family::Netdev, 5),
-    (Family::Bridge, 7),
-    (Family::Ip6, 10),
-];
-
-/// The family with a number.
-pub(crate) fn family(number: u8) -> Option<Family> {
-    let known = FAMILIES.iter().find(|(_, known)| *known == number);
-    known.map(|(family, _)| *family)
-}
-
-/// The number of a family.
-pub(super) fn number_of(family: Family) -> u8 {
-    let known = FAMILIES.iter().find(|(one, _)| *one == family);
-    known.map_or(0, |(_, number)| *number)
-}
 
 /// Asks for the number of the last change.
 pub(crate) fn ask_generation() -> Vec<u8> {

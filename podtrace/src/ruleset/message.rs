@@ -1,7 +1,10 @@
 //! Messages of nf_tables (linux/netfilter/nf_tables.h).
 use rtnetlink::packet_core::{NLM_F_DUMP_INTR, NetlinkBuffer};
 
-use crate::nfnetlink::{self, NETFILTER_HEADER, Request};
+use crate::{
+    model::ruleset::Family,
+    nfnetlink::{self, NETFILTER_HEADER, Request},
+};
 
 /// `NFNL_SUBSYS_NFTABLES`, in the types of its messages.
 const NFTABLES: u16 = 10 << 8;
@@ -11,6 +14,28 @@ const DONE: u16 = 3;
 /// `NFNL_MSG_BATCH_BEGIN` and `_END`, around messages that take effect at once.
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
+
+/// The families by their numbers, `enum nfproto`.
+pub(crate) const FAMILIES: [(Family, u8); 6] = [
+    (Family::Inet, 1),
+    (Family::Ip, 2),
+    (Family::Arp, 3),
+    (Family::Netdev, 5),
+    (Family::Bridge, 7),
+    (Family::Ip6, 10),
+];
+
+/// The family with a number.
+pub(crate) fn family(number: u8) -> Option<Family> {
+    let known = FAMILIES.iter().find(|(_, known)| *known == number);
+    known.map(|(family, _)| *family)
+}
+
+/// The number of a family.
+pub(super) fn number_of(family: Family) -> u8 {
+    let known = FAMILIES.iter().find(|(one, _)| *one == family);
+    known.map_or(0, |(_, number)| *number)
+}
 
 /// What a message of nf_tables is about (`enum nf_tables_msg_types`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,8 @@ use std::collections::HashMap;
 use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 
 use super::{
-    answer::number_of,
     expression::{Verdict, verdict},
-    message::{Kind, request},
+    message::{Kind, number_of, request},
 };
 use crate::{
     model::ruleset::{

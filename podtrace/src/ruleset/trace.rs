@@ -4,9 +4,8 @@ use std::collections::HashMap;
 use rtnetlink::packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST};
 
 use super::{
-    answer::family,
     expression::{Verdict, decided},
-    message::{Kind, batch, request},
+    message::{Kind, batch, family, request},
 };
 use crate::{
     model::ruleset::{Family, Test},

@@ -10,15 +10,13 @@ use super::{
     micros,
     places::Places,
     receivers::{delivered, reached, untaken},
-    remarks::reason,
+    remarks::{clock_remarks, reason},
     verdict,
 };
 use crate::{
-    clock::nodes::{duration, signed_duration},
     output::paint::{BOLD, DIM, GREEN, LOSS, NUMBER, Painter, YELLOW},
     path::{
         Hop, Outcome, Path, RoundTrip,
-        clocks::clocks,
         ends::{End, Who, node_at, refuser},
         flood::Copies,
     },
@@ -240,22 +238,6 @@ pub(crate) fn outcome_style(outcome: Outcome) -> Style {
 /// Whether there is anything to say of how it ended.
 pub(super) fn has_words(path: &Path) -> bool {
     path.outcome != Outcome::Unknown || path.incomplete || path.is_reassembled || path.is_untaken
-}
-
-/// The corrections of the nodes' clocks for the path.
-pub(super) fn clock_remarks(out: &mut String, path: &Path, world: &World) {
-    for note in clocks(path, world) {
-        let _ = match note.uncertainty_ns {
-            Some(uncertainty_ns) => write!(
-                out,
-                " (clock of {} {} ± {})",
-                note.node,
-                signed_duration(note.offset_ns),
-                duration(uncertainty_ns.into())
-            ),
-            None => write!(out, " (clock of {} unknown)", note.node),
-        };
-    }
 }
 
 /// `nobody answered: default/web, who has 10.244.2.7, was not seen to be asked`

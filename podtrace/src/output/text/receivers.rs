@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, fmt::Write as _, sync::Arc};
 
 use podtrace_ebpf::record::Direction;
 
-use super::{micros, outcome::clock_remarks};
+use super::{micros, remarks::clock_remarks};
 use crate::{
     model::tap_point::TapPoint,
     path::{Outcome, Path},

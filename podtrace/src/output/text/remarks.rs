@@ -5,9 +5,11 @@ use std::{
 };
 
 use crate::{
+    clock::nodes::{duration, signed_duration},
     packet::{Carrier, Packet, Payload, Quote, Tunnel},
     path::{
         Hop, PartOf, Path, Segments, Translation,
+        clocks::clocks,
         refusal::{Reason, Refusal},
         service::{Service, service_of},
     },
@@ -201,5 +203,21 @@ fn end(out: &mut String, (address, port): (IpAddr, Option<u16>)) {
             let _ = write!(out, "{}", SocketAddr::new(address, port));
         }
         None => write::address(out, address),
+    }
+}
+
+/// The corrections of the nodes' clocks for the path.
+pub(super) fn clock_remarks(out: &mut String, path: &Path, world: &World) {
+    for note in clocks(path, world) {
+        let _ = match note.uncertainty_ns {
+            Some(uncertainty_ns) => write!(
+                out,
+                " (clock of {} {} ± {})",
+                note.node,
+                signed_duration(note.offset_ns),
+                duration(uncertainty_ns.into())
+            ),
+            None => write!(out, " (clock of {} unknown)", note.node),
+        };
     }
 }

@@ -4,7 +4,6 @@ use ratatui::{Terminal, backend::TestBackend};
 
 use super::*;
 use crate::{
-    cli::moment,
     filter::Filter,
     pipeline::Asked,
     replay::{options::PlayerOptions, player::Player},
@@ -206,7 +205,10 @@ fn what_is_wrong_is_said_whole() {
             assert!(screen.contains(&words(&said)), "{screen}");
         }
     }
-    let message = format!("noon is no time: {}", moment("noon").unwrap_err());
+    let message =
+        "noon is no time: must be a point in time as 2026-11-24T12:00:00Z, a time of the \
+                   day as 12:00:00, or a time after the begin as +10s"
+            .to_owned();
     recorded.state.message = Some(message.clone());
     assert!(words(&recorded.text(60, 15)).contains(&message));
 }
