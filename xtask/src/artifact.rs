@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::cmd::{Workspace, output, run};
+use crate::{
+    cmd::{Workspace, output, run},
+    setup,
+};
 
 /// Makes cargo print its messages as JSON on stdout, its diagnostics readable on stderr.
 const JSON: &str = "--message-format=json-render-diagnostics";
@@ -42,12 +45,17 @@ pub(crate) fn quick_podtrace(workspace: &Workspace) -> Result<PathBuf> {
     binary(workspace, "podtrace", &[&build[..], &quick].concat())
 }
 
-/// Builds podtrace for distribution, with these flags of rustc; returns the binary.
-pub(crate) fn dist(workspace: &Workspace, flags: &OsStr) -> Result<PathBuf> {
+/// Builds podtrace for distribution, with these flags of rustc, for this machine or another
+/// target; returns the binary.
+pub(crate) fn dist(workspace: &Workspace, flags: &OsStr, target: Option<&str>) -> Result<PathBuf> {
     let mut cargo = workspace.cargo()?;
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
     let build = ["rustc", "--profile", "dist", "-p", "podtrace"];
     cargo.args(build).args(["--bin", "podtrace", JSON]);
+    if let Some(target) = target {
+        let [variable, linker] = setup::ARM64_LINKER;
+        cargo.args(["--target", target]).env(variable, linker);
+    }
     named("podtrace", executables(cargo, &["--", STATIC, PACKED])?)
 }
 

@@ -28,10 +28,12 @@ use self::{
     archive::{gzip, sha256},
     content::{Content, Release},
     paths::MachinePaths,
+    texts::Program,
 };
 use crate::{
     artifact,
     cmd::{Workspace, output, step},
+    setup,
 };
 
 /// What is packed, and where to.
@@ -48,11 +50,16 @@ SHA256SUMS stands beside them. The same sources and tools make the same bytes.
 
 Examples:
   cargo xtask dist
+  cargo xtask dist --arm64
   cargo xtask dist --binary target/release/podtrace    # packs what is there, builds nothing")]
 pub(crate) struct Args {
     /// Pack this podtrace instead of building one
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
+    /// Build for arm64, by Debian's cross compiler; it runs here by qemu, which has to print its
+    /// manual
+    #[arg(long, conflicts_with = "binary")]
+    arm64: bool,
     /// Folder to write to [default: target/packages]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -62,7 +69,7 @@ pub(crate) struct Args {
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
     let binary = match &args.binary {
         Some(binary) => binary.clone(),
-        None => build(workspace)?,
+        None => build(workspace, args.arm64)?,
     };
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| workspace.root().join("target").join("packages"));
@@ -70,10 +77,14 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 }
 
 /// Builds podtrace; fails if the binary contains a path of this machine.
-fn build(workspace: &Workspace) -> Result<PathBuf> {
+fn build(workspace: &Workspace, for_arm64: bool) -> Result<PathBuf> {
+    if for_arm64 {
+        setup::for_arm64(workspace)?;
+    }
+    let target = for_arm64.then_some(setup::ARM64);
     let machine_paths = MachinePaths::find(workspace)?;
     let binary = step("build podtrace (dist)", || {
-        artifact::dist(workspace, &machine_paths.flags())
+        artifact::dist(workspace, &machine_paths.flags(), target)
     })?;
     let left = machine_paths.left_in(&read(&binary)?);
     if let Some(first) = left.first() {
@@ -124,7 +135,11 @@ fn packages(workspace: &Workspace, binary: &Path) -> Result<Vec<Made>> {
     let crates = crates::linked(workspace, release.machine)?;
     let notices = notices::text(workspace, &crates)?;
     let sbom = sbom::document(&release, &bytes, &crates)?;
-    let content = Content::collect(workspace, binary, &bytes, &notices)?;
+    let program = Program {
+        file: binary,
+        machine: release.machine,
+    };
+    let content = Content::collect(workspace, &program, &bytes, &notices)?;
     let stem = format!("podtrace-{}-{}", release.version, release.machine.rust);
     let made = |end: &str, bytes: Vec<u8>, mode: u32| Made {
         name: format!("{stem}{end}"),

@@ -60,11 +60,21 @@ const VM_PACKAGES: &[(&str, &str)] = &[("xz-utils", "xz"), ("binutils", "strip")
 /// Debian packages that only the benchmark requires.
 const BENCH_PACKAGES: &[(&str, &str)] = &[("iperf3", "iperf3")];
 
-/// The target that is checked in addition to the host's.
+/// The target that is checked and built for in addition to the host's.
 pub(crate) const ARM64: &str = "aarch64-unknown-linux-gnu";
 
-/// Debian packages required for its C code.
+/// The variable by which cargo finds its linker, and the linker.
+pub(crate) const ARM64_LINKER: [&str; 2] = [
+    "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
+    "aarch64-linux-gnu-gcc",
+];
+
+/// Runs its programs on another machine.
+pub(crate) const ARM64_EMULATOR: &str = "qemu-aarch64-static";
+
+/// Debian packages required for its C code, and to run it.
 const ARM64_PACKAGES: &[(&str, &str)] = &[
+    ("qemu-user-static", ARM64_EMULATOR),
     ("gcc-aarch64-linux-gnu", "aarch64-linux-gnu-gcc"),
     (
         "libc6-dev-arm64-cross",
@@ -131,9 +141,9 @@ fn fuzz() -> Result<()> {
     step("setup of the fuzzer", || packages(FUZZ_PACKAGES))
 }
 
-/// Installs what only the check for arm64 requires.
+/// Installs what only the check and the build for arm64 require.
 pub(crate) fn for_arm64(workspace: &Workspace) -> Result<()> {
-    step("setup of the check for arm64", || {
+    step("setup for arm64", || {
         let library = sysroot(workspace)?.join("lib/rustlib").join(ARM64);
         if library.exists() {
             already_there(ARM64);

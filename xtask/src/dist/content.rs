@@ -1,10 +1,13 @@
 //! What a package installs.
 
-use std::{collections::BTreeSet, path::Path};
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 
-use super::{gzip, read, texts};
+use super::{
+    gzip, read,
+    texts::{self, Program},
+};
 use crate::cmd::Workspace;
 
 /// What all packages are called by.
@@ -89,13 +92,13 @@ impl Content {
     /// Collects the files of a podtrace, which runs to print some of them.
     pub(super) fn collect(
         workspace: &Workspace,
-        binary: &Path,
-        program: &[u8],
+        program: &Program<'_>,
+        bytes: &[u8],
         notices: &str,
     ) -> Result<Self> {
         let deploy = workspace.root().join("podtrace/deploy");
         let mut files = vec![
-            file("usr/bin/podtrace", Kind::Program, program),
+            file("usr/bin/podtrace", Kind::Program, bytes),
             file(
                 "etc/podtrace/recorder.toml",
                 Kind::Configuration,
@@ -117,14 +120,14 @@ impl Content {
                 gzip(notices.as_bytes())?,
             ),
         ];
-        for (name, page) in texts::manual(binary)? {
+        for (name, page) in texts::manual(program)? {
             files.push(file(
                 format!("usr/share/man/man1/{name}.1.gz"),
                 Kind::Documentation,
                 gzip(page.as_bytes())?,
             ));
         }
-        for (path, script) in texts::completions(binary)? {
+        for (path, script) in texts::completions(program)? {
             files.push(file(path, Kind::Other, script));
         }
         files.sort_by(|one, other| one.path.cmp(&other.path));

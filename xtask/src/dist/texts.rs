@@ -1,13 +1,15 @@
 //! What podtrace says of itself: manual pages and completions.
 
 use std::{
+    env::consts::ARCH,
     path::Path,
     process::{Command, Stdio},
 };
 
 use anyhow::{Result, ensure};
 
-use crate::cmd::output;
+use super::content::Machine;
+use crate::{cmd::output, setup};
 
 /// Where each shell looks for the completions that packages bring.
 const COMPLETIONS: [(&str, &str); 3] = [
@@ -16,8 +18,26 @@ const COMPLETIONS: [(&str, &str); 3] = [
     ("fish", "usr/share/fish/vendor_completions.d/podtrace.fish"),
 ];
 
+/// A podtrace that is packed.
+pub(super) struct Program<'a> {
+    pub(super) file: &'a Path,
+    pub(super) machine: &'a Machine,
+}
+
+impl Program<'_> {
+    /// Runs it, on another machine than its own by an emulator.
+    fn command(&self) -> Command {
+        if self.machine.rust == ARCH {
+            return Command::new(self.file);
+        }
+        let mut command = Command::new(setup::ARM64_EMULATOR);
+        command.arg(self.file);
+        command
+    }
+}
+
 /// The manual pages by name: podtrace's, and those of its commands.
-pub(super) fn manual(binary: &Path) -> Result<Vec<(String, String)>> {
+pub(super) fn manual(binary: &Program<'_>) -> Result<Vec<(String, String)>> {
     let first = printed(binary, &["man"])?;
     let commands = commands(&first);
     ensure!(!commands.is_empty(), "podtrace's manual names no commands");
@@ -31,7 +51,7 @@ pub(super) fn manual(binary: &Path) -> Result<Vec<(String, String)>> {
 }
 
 /// The completions by their paths.
-pub(super) fn completions(binary: &Path) -> Result<Vec<(&'static str, String)>> {
+pub(super) fn completions(binary: &Program<'_>) -> Result<Vec<(&'static str, String)>> {
     let each = COMPLETIONS.iter();
     each.map(|(shell, path)| Ok((*path, printed(binary, &["completions", shell])?)))
         .collect()
@@ -44,8 +64,8 @@ pub(super) fn timestamp(seconds: u32) -> Result<String> {
     Ok(output(date)?.trim().to_owned())
 }
 
-fn printed(binary: &Path, args: &[&str]) -> Result<String> {
-    let mut command = Command::new(binary);
+fn printed(program: &Program<'_>, args: &[&str]) -> Result<String> {
+    let mut command = program.command();
     command.args(args).arg("--no-config");
     output(command.stderr(Stdio::inherit()))
 }
