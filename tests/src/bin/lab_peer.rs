@@ -18,7 +18,8 @@ const USAGE: &str = "usage: lab-peer
     tcp-serve PORT             echo what comes over TCP
     udp-serve PORT             echo datagrams
     tcp-start PORT             the same, but return as soon as the socket is
-    udp-start PORT             bound: the service goes on in the background
+    udp-start PORT             bound: the service goes on in the background; PORT may have an
+                               address before it, as 0.0.0.0:8080
     tcp HOST PORT COUNT BYTES  have COUNT messages of BYTES echoed, over one connection
     udp HOST PORT COUNT BYTES  have COUNT datagrams of BYTES echoed";
 
@@ -67,8 +68,12 @@ fn parse<T: std::str::FromStr>(word: &str) -> io::Result<T> {
     })
 }
 
-/// Binds to every address of both families, or of IPv4 if there is no IPv6.
+/// Binds to an address and port. A port alone: to every address of both families, or of IPv4 if there
+/// is no IPv6.
 fn bind<T>(port: &str, bind: impl Fn(SocketAddr) -> io::Result<T>) -> io::Result<T> {
+    if let Ok(address) = port.parse() {
+        return bind(address);
+    }
     let port = parse(port)?;
     bind((Ipv6Addr::UNSPECIFIED, port).into())
         .or_else(|_no_ipv6| bind((Ipv4Addr::UNSPECIFIED, port).into()))
