@@ -1,7 +1,7 @@
 //! Builds artifacts, and takes their paths from cargo's messages.
 
 use std::{
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -45,18 +45,31 @@ pub(crate) fn quick_podtrace(workspace: &Workspace) -> Result<PathBuf> {
     binary(workspace, "podtrace", &[&build[..], &quick].concat())
 }
 
-/// Builds podtrace for distribution, with these flags of rustc, for this machine or another
-/// target; returns the binary.
-pub(crate) fn dist(workspace: &Workspace, flags: &OsStr, target: Option<&str>) -> Result<PathBuf> {
+/// Builds podtrace for distribution, with these flags of rustc; returns the binary.
+pub(crate) fn dist(workspace: &Workspace, flags: &OsStr) -> Result<PathBuf> {
+    let mut cargo = dist_cargo(workspace, flags)?;
+    cargo.args(["--", STATIC, PACKED]);
+    named("podtrace", executables_of(cargo)?)
+}
+
+/// The same for arm64.
+pub(crate) fn dist_for_arm64(workspace: &Workspace, flags: &OsStr) -> Result<PathBuf> {
+    setup::for_arm64(workspace)?;
+    let mut libpcap = OsString::from("-Lnative=");
+    libpcap.push(setup::libpcap_for_arm64(workspace)?);
+    let [variable, linker] = setup::ARM64_LINKER;
+    let mut cargo = dist_cargo(workspace, flags)?;
+    cargo.env(variable, linker).args(["--target", setup::ARM64]);
+    cargo.args(["--", STATIC, PACKED]).arg(libpcap);
+    named("podtrace", executables_of(cargo)?)
+}
+
+fn dist_cargo(workspace: &Workspace, flags: &OsStr) -> Result<Command> {
     let mut cargo = workspace.cargo()?;
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
     let build = ["rustc", "--profile", "dist", "-p", "podtrace"];
     cargo.args(build).args(["--bin", "podtrace", JSON]);
-    if let Some(target) = target {
-        let [variable, linker] = setup::ARM64_LINKER;
-        cargo.args(["--target", target]).env(variable, linker);
-    }
-    named("podtrace", executables(cargo, &["--", STATIC, PACKED])?)
+    Ok(cargo)
 }
 
 /// Builds the benchmark in release mode, as it floods; returns the binary.

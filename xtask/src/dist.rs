@@ -33,7 +33,6 @@ use self::{
 use crate::{
     artifact,
     cmd::{Workspace, output, step},
-    setup,
 };
 
 /// What is packed, and where to.
@@ -78,13 +77,13 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
 
 /// Builds podtrace; fails if the binary contains a path of this machine.
 fn build(workspace: &Workspace, for_arm64: bool) -> Result<PathBuf> {
-    if for_arm64 {
-        setup::for_arm64(workspace)?;
-    }
-    let target = for_arm64.then_some(setup::ARM64);
     let machine_paths = MachinePaths::find(workspace)?;
     let binary = step("build podtrace (dist)", || {
-        artifact::dist(workspace, &machine_paths.flags(), target)
+        let flags = machine_paths.flags();
+        match for_arm64 {
+            true => artifact::dist_for_arm64(workspace, &flags),
+            false => artifact::dist(workspace, &flags),
+        }
     })?;
     let left = machine_paths.left_in(&read(&binary)?);
     if let Some(first) = left.first() {

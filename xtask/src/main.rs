@@ -1,6 +1,7 @@
 //! podtrace's chores: `cargo xtask setup | demo | test | vmtest | bench |
 //! guard | dist | fuzz | lint | ci`.
 
+mod apt;
 mod artifact;
 mod bench;
 mod ci;
@@ -8,6 +9,7 @@ mod cmd;
 mod cpio;
 mod demo;
 mod dist;
+mod files;
 mod fuzz;
 mod guard;
 mod lint;

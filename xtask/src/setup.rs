@@ -9,7 +9,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::cmd::{Root, Workspace, output, program, run as run_command, step};
+use crate::{
+    apt::{Apt, Host},
+    cmd::{Root, Workspace, output, program, run as run_command, step},
+    files::folder_once,
+};
 
 /// The linker of the kernel side, in the tested version.
 const BPF_LINKER: (&str, &str) = ("bpf-linker", "0.10.1");
@@ -27,7 +31,7 @@ const PACKAGES: &[(&str, &str)] = &[
     ("protobuf-compiler", "protoc"),
     ("libprotobuf-dev", "/usr/include/google/protobuf/any.proto"),
     // libpcap.a; its folder differs from machine to machine.
-    ("libpcap0.8-dev", "pcap-config"),
+    (LIBPCAP, "pcap-config"),
 ];
 
 /// Debian packages that end-to-end tests and the benchmark require.
@@ -62,6 +66,9 @@ const BENCH_PACKAGES: &[(&str, &str)] = &[("iperf3", "iperf3")];
 
 /// The target that is checked and built for in addition to the host's.
 pub(crate) const ARM64: &str = "aarch64-unknown-linux-gnu";
+
+/// The Debian package of libpcap.a.
+const LIBPCAP: &str = "libpcap0.8-dev";
 
 /// The variable by which cargo finds its linker, and the linker.
 pub(crate) const ARM64_LINKER: [&str; 2] = [
@@ -155,6 +162,25 @@ pub(crate) fn for_arm64(workspace: &Workspace) -> Result<()> {
         }
         packages(ARM64_PACKAGES)
     })
+}
+
+/// The folder of libpcap for arm64: Debian's cross compilers bring none.
+pub(crate) fn libpcap_for_arm64(workspace: &Workspace) -> Result<PathBuf> {
+    let tools = workspace.tools();
+    let folder = tools.join("libpcap-arm64");
+    step("libpcap for arm64", || {
+        folder_once(&folder, |into| {
+            let host = Host::ask()?;
+            let suites: Vec<_> = host.suites().collect();
+            let cache = tools.join("apt-arm64");
+            let apt = Apt::of_machine(&host, &suites, &cache, Some("arm64"))?;
+            let mut all = apt.packages()?.into_iter();
+            let found = all.find(|package| package.name == LIBPCAP);
+            let found = found.with_context(|| format!("Debian has no {LIBPCAP} for arm64"))?;
+            apt.unpack(&[found], into)
+        })
+    })?;
+    Ok(folder.join("usr/lib/aarch64-linux-gnu"))
 }
 
 /// [`run`], and what only tests require.

@@ -4,9 +4,7 @@
 //! machine carries everything that it requires: podtrace, the end-to-end tests and `vm-init`
 //! (tests/src/bin/vm_init.rs), which runs them.
 
-mod apt;
 mod docs;
-mod files;
 mod image;
 mod kernels;
 mod modules;
@@ -37,7 +35,6 @@ use anyhow::{Result, bail};
 
 pub(crate) use self::programs::Programs;
 use self::{
-    apt::Host,
     docs::DocsTable,
     kernels::{Found, Kernel, LINES, Line},
     plan::Choice,
@@ -47,6 +44,7 @@ use self::{
     table::Table,
 };
 use crate::{
+    apt::Host,
     cmd::{Workspace, step},
     report::Count,
 };

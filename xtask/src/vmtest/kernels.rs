@@ -4,7 +4,7 @@ use std::{fmt, path::Path, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{
+use crate::{
     apt::{Apt, Host, Package},
     files::{below, folder_once},
 };

@@ -9,8 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::files::below;
-use crate::cmd::show;
+use crate::{cmd::show, files::below};
 
 /// The modules that nodes, labs and podtrace use, if the kernel has them as modules.
 const WANTED: &[&str] = &[

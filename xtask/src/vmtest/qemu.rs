@@ -11,11 +11,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{
+use crate::{
     apt::{Apt, Host},
+    cmd::{program, show},
     files::folder_once,
 };
-use crate::cmd::{program, show};
 
 const QEMU: &str = "qemu-system-x86_64";
 const PACKAGE: &str = "qemu-system-x86";

@@ -1,4 +1,4 @@
-//! Debian packages of other suites than the host's, fetched and unpacked without
+//! Debian packages of other suites or machines than the host's, fetched and unpacked without
 //! installing anything.
 //!
 //! apt does it in folders of its own, so that everything is verified by signature. The mirror
@@ -12,8 +12,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::files::below;
-use crate::cmd::{program, run, show};
+use crate::{
+    cmd::{program, run, show},
+    files::below,
+};
 
 /// A repository that the host's apt uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +29,13 @@ struct Source {
 }
 
 /// The host's repositories of Debian.
-pub(super) struct Host {
+pub(crate) struct Host {
     sources: Vec<Source>,
 }
 
 impl Host {
     /// Asks apt; none without apt.
-    pub(super) fn ask() -> Result<Self> {
+    pub(crate) fn ask() -> Result<Self> {
         if program("apt-get").is_none() {
             return Ok(Self {
                 sources: Vec::new(),
@@ -71,7 +73,7 @@ impl Host {
     }
 
     /// The suites that it installs from, without security updates.
-    pub(super) fn suites(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn suites(&self) -> impl Iterator<Item = &str> {
         let own = |source: &&Source| source.label == "Debian";
         self.sources
             .iter()
@@ -110,28 +112,39 @@ fn signed_by(sources: &str) -> Option<&str> {
 
 /// A package as an index describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Package {
-    pub(super) name: String,
-    pub(super) version: String,
+pub(crate) struct Package {
+    pub(crate) name: String,
+    pub(crate) version: String,
     /// Names only.
-    pub(super) depends: Vec<String>,
+    pub(crate) depends: Vec<String>,
 }
 
 /// An apt with its own suites.
-pub(super) struct Apt {
+pub(crate) struct Apt {
     folder: PathBuf,
 }
 
 impl Apt {
-    /// Fetches the indexes of these suites into a folder.
-    pub(super) fn of(host: &Host, suites: &[&str], folder: &Path) -> Result<Self> {
+    /// Fetches the indexes of these suites into a folder, those of the host's machine.
+    pub(crate) fn of(host: &Host, suites: &[&str], folder: &Path) -> Result<Self> {
+        Self::of_machine(host, suites, folder, None)
+    }
+
+    /// The same of another machine, by Debian's name.
+    pub(crate) fn of_machine(
+        host: &Host,
+        suites: &[&str],
+        folder: &Path,
+        machine: Option<&str>,
+    ) -> Result<Self> {
         for place in ["lists/partial", "archives/partial"] {
             fs::create_dir_all(folder.join(place))?;
         }
         let lines = suites.iter().map(|suite| host.line(suite));
         let lines: String = lines.collect::<Result<_>>()?;
         fs::write(folder.join("sources.list"), lines)?;
-        fs::write(folder.join("apt.conf"), configuration(folder))?;
+        let configuration = configuration(folder, machine);
+        fs::write(folder.join("apt.conf"), configuration)?;
         let apt = Self {
             folder: folder.to_path_buf(),
         };
@@ -140,13 +153,13 @@ impl Apt {
     }
 
     /// All packages of the suites.
-    pub(super) fn packages(&self) -> Result<Vec<Package>> {
+    pub(crate) fn packages(&self) -> Result<Vec<Package>> {
         let available = output(self.command("apt-cache").arg("dumpavail"))?;
         Ok(available.split("\n\n").filter_map(package).collect())
     }
 
     /// Unpacks these packages into a folder.
-    pub(super) fn unpack(&self, packages: &[Package], into: &Path) -> Result<()> {
+    pub(crate) fn unpack(&self, packages: &[Package], into: &Path) -> Result<()> {
         let mut download = self.command("apt-get");
         download.current_dir(self.emptied()?).arg("download");
         for Package { name, version, .. } in packages {
@@ -157,7 +170,7 @@ impl Apt {
     }
 
     /// Unpacks a package of a suite, and its dependencies that the host lacks.
-    pub(super) fn unpack_for_host(&self, package: &str, suite: &str, into: &Path) -> Result<()> {
+    pub(crate) fn unpack_for_host(&self, package: &str, suite: &str, into: &Path) -> Result<()> {
         self.emptied()?;
         let mut install = self.command("apt-get");
         install.args(["install", "--download-only", "--yes"]);
@@ -197,10 +210,13 @@ impl Apt {
 }
 
 /// The configuration of an apt that does not touch the host's state, and requires no root.
-fn configuration(folder: &Path) -> String {
+fn configuration(folder: &Path, machine: Option<&str>) -> String {
     let folder = folder.display();
+    let machine = machine.map_or_else(String::new, |machine| {
+        format!("APT::Architecture \"{machine}\";\nAPT::Architectures {{ \"{machine}\"; }};\n")
+    });
     format!(
-        r#"Dir::State::lists "{folder}/lists";
+        r#"{machine}Dir::State::lists "{folder}/lists";
 Dir::Cache "{folder}";
 Dir::Cache::archives "{folder}/archives";
 Dir::Etc::sourcelist "{folder}/sources.list";

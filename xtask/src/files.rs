@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 /// All files below a folder, not following links.
-pub(super) fn below(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn below(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -27,7 +27,7 @@ pub(super) fn below(folder: &Path) -> Result<Vec<PathBuf>> {
 
 /// Creates a folder with `fill`, completely or not at all: it gets its name at the end. An
 /// existing one is not changed.
-pub(super) fn folder_once(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+pub(crate) fn folder_once(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
