@@ -33,6 +33,8 @@ pub(super) struct Answer {
     /// The tunnel's packet that it quotes, with what that carries.
     quoted: Option<Outer>,
     to: Option<IpAddr>,
+    /// Whether somebody answers that the packet was not for.
+    is_routers: bool,
 }
 
 impl Answer {
@@ -52,6 +54,8 @@ impl Answer {
             carrier: tunnel.map(|tunnel| tunnel.source),
             quoted: quote.and_then(|quote| quote.packet.tunnel.as_ref().map(outer)),
             to: path.packet.destination(),
+            is_routers: quote
+                .is_some_and(|quote| quote.packet.destination() != path.packet.source()),
         }
     }
 
@@ -85,9 +89,11 @@ impl Answer {
         let destination = || path.ends().map(|ends| ends.destination);
         match (exit.tunnel.as_deref(), self.carrier, self.quoted) {
             (None, None, _) => true,
-            (None, Some(back), _) => {
-                destination().is_some_and(|to| is_of_node(back, to, self.ts_ns, world))
-            }
+            (None, Some(back), _) => destination().is_some_and(|to| {
+                // A node may be a router to what is outside.
+                let is_outside = || world.identities.likely_holder_at(to, self.ts_ns).is_none();
+                self.is_routers && is_outside() || is_of_node(back, to, self.ts_ns, world)
+            }),
             (Some(there), Some(back), _) => is_of_node(back, there.destination, self.ts_ns, world),
             (Some(there), None, Some(quoted)) => outer(there) == quoted,
             (Some(there), None, None) => self.to == Some(there.source),

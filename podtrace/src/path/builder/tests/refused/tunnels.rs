@@ -283,17 +283,20 @@ fn node_gets_answers_to_its_own_address_outside_of_the_tunnel() {
 }
 
 /// What goes from pod to pod on the node is not refused from outside, nor what left without a
-/// tunnel from inside one.
+/// tunnel from inside one, but by a router.
 #[test]
 fn answer_comes_in_by_the_way_that_the_packet_went_out() {
     let (packet, world) = (inner(7), world());
     let message = [&[3, 3, 0, 0, 0, 0, 0, 0], &packet[..]].concat();
     let answer = ipv4(1, 1, [[10, 244, 2, 2], [10, 244, 1, 2]], &message);
+    let routers = ipv4(1, 1, [[10, 244, 2, 0], [10, 244, 1, 2]], &message);
     for (out, answer, is_refused) in [
         ((VETH2, Egress), &answer, false),
         ((CNI0, Egress), &answer, false),
         ((UPLINK, Egress), &answer, true),
         ((UPLINK, Egress), &tunnelled(&answer, [FAR, NEAR]), false),
+        // A router to what nobody knows.
+        ((UPLINK, Egress), &tunnelled(&routers, [FAR, NEAR]), true),
     ] {
         let mut builder = Builder::new(TIMEOUT_NS);
         for (ts_ns, tap) in (1000..).zip(INSIDE.into_iter().chain([out])) {
