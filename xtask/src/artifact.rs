@@ -102,19 +102,20 @@ pub(crate) fn stages(workspace: &Workspace) -> Result<PathBuf> {
     built.find(is_it).context("cargo built no stages")
 }
 
-/// Builds the fuzz targets, with podtrace's own crates instrumented; returns the program.
-pub(crate) fn fuzz(workspace: &Workspace) -> Result<PathBuf> {
+/// Builds the fuzz targets, with podtrace's own crates instrumented; returns the program. A short run
+/// takes less time than optimising for it.
+pub(crate) fn fuzz(workspace: &Workspace, is_short: bool) -> Result<PathBuf> {
     let name = "podtrace-fuzz";
     let build = ["build", "--release", "-p", name, "--features", "libfuzzer"];
     let mut command = workspace.cargo()?;
-    command
-        .args(build)
-        .args(["--config", QUICK, JSON])
-        .env("AYA_BUILD_SKIP", "1")
-        .env(
-            "RUSTC_WORKSPACE_WRAPPER",
-            workspace.root().join("podtrace/fuzz/rustc.sh"),
-        );
+    command.args(build).args(["--config", QUICK, JSON]);
+    if is_short {
+        command.args(["--config", "profile.release.package.podtrace.opt-level=0"]);
+    }
+    command.env("AYA_BUILD_SKIP", "1").env(
+        "RUSTC_WORKSPACE_WRAPPER",
+        workspace.root().join("podtrace/fuzz/rustc.sh"),
+    );
     named(name, executables_of(command)?)
 }
 

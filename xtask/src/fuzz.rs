@@ -39,7 +39,7 @@ pub(crate) struct Args {
 /// Searches for new inputs for a time; the next run continues from those in target/fuzz.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let targets = targets(workspace, &args.targets)?;
-    let fuzzer = Fuzzer::build(workspace)?;
+    let fuzzer = Fuzzer::build(workspace, false)?;
     let share = args.duration.as_secs() / targets.len() as u64;
     let limit = format!("-max_total_time={}", share.max(1));
     for target in &targets {
@@ -55,7 +55,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 
 /// Tries each target with a fixed number of inputs, which are the same in every run.
 pub(crate) fn bounded(workspace: &Workspace) -> Result<()> {
-    let fuzzer = Fuzzer::build(workspace)?;
+    let fuzzer = Fuzzer::build(workspace, true)?;
     let limits = [
         "-seed=1".to_owned(),
         format!("-runs={CI_RUNS}"),
@@ -96,10 +96,12 @@ struct Fuzzer {
 }
 
 impl Fuzzer {
-    fn build(workspace: &Workspace) -> Result<Self> {
+    fn build(workspace: &Workspace, is_short: bool) -> Result<Self> {
         setup::for_fuzz(workspace)?;
         Ok(Self {
-            program: step("build the fuzz targets", || artifact::fuzz(workspace))?,
+            program: step("build the fuzz targets", || {
+                artifact::fuzz(workspace, is_short)
+            })?,
             corpus: workspace.root().join(CORPUS),
             found: workspace.root().join("target").join("fuzz"),
         })
