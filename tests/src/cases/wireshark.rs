@@ -15,7 +15,7 @@ use super::one_node;
 use super::tracer::{Process, podtrace};
 
 /// How many packets tshark captures: those of some pings at all their hops.
-const PACKETS: &str = "40";
+const PACKETS: &str = "240";
 /// More pings than that, in case none is captured.
 const PINGS_MAX: u16 = 2000;
 

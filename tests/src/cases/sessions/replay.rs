@@ -68,11 +68,12 @@ fn json_of_every_scenario_is_the_same_also_compressed() {
 }
 
 /// What is said of each packet, in order of time. Their numbers are left out: those that wait for a
-/// name when the last one is shown are not recorded, and have no number in the replay.
-fn packets(values: &[serde_json::Value]) -> Vec<(u64, [String; 4])> {
+/// name when the last one is shown are not recorded, and have no number in the replay. So is why they
+/// did not arrive: the replay has the description of the nodes from its begin.
+fn packets(values: &[serde_json::Value]) -> Vec<(u64, [String; 3])> {
     let packets = super::record::of_type(values, "path").map(|path| {
         let first_ns = super::record::number(&path["hops"][0], "time_ns");
-        let said = ["what", "outcome", "verdict", "hops"];
+        let said = ["what", "outcome", "hops"];
         (first_ns, said.map(|field| path[field].to_string()))
     });
     let mut packets: Vec<_> = packets.collect();
