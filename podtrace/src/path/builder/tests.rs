@@ -1,3 +1,4 @@
+mod ahead;
 mod arrival;
 mod circle;
 mod datagrams;

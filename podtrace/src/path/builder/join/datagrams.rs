@@ -7,7 +7,7 @@ use super::{
     EQUAL_MAX, Join, Joined, Observation, Piece,
     flow::Flow,
     index::{HashedIndex, Slot},
-    key::can_come_from,
+    key::part_can_come_from,
     known::Known,
 };
 use crate::{
@@ -40,7 +40,7 @@ impl Join for ByDatagrams {
         let rivals = slots.filter_map(|slot| {
             let path = open.get(slot)?;
             let is_possible = path.may_go_on(event.ts_ns, seen.timeout_ns)
-                && can_come_from(&path.path, seen, world);
+                && part_can_come_from(&path.path, seen, world);
             let bytes = bytes_in(path, event);
             // Nothing but the order tells packets without identification apart.
             let is_rival = bytes.is_some()

@@ -5,7 +5,7 @@ use std::{net::IpAddr, ops::Range};
 use super::{
     EQUAL_MAX, Join, Joined, Observation, Piece,
     index::{Index, Slot},
-    key::can_come_from,
+    key::{can_come_from, part_can_come_from},
     known::Known,
 };
 use crate::{
@@ -61,7 +61,7 @@ impl ByFragment {
         let pieces = slots.filter_map(|slot| {
             let path = open.get(slot)?;
             let is_possible = path.may_go_on(event.ts_ns, seen.timeout_ns)
-                && can_come_from(&path.path, seen, world);
+                && part_can_come_from(&path.path, seen, world);
             let bytes = bytes_in(path, event).filter(|_| is_possible)?;
             Some(Piece {
                 slot,
@@ -179,7 +179,9 @@ fn bytes_in(open: &Open, event: &Event) -> Option<Range<u32>> {
     let is_head = part.transport != Transport::Fragment;
     let shows_another = is_head
         && (part.ports() != path.ends()?.ports || part.echo_pair() != path.packet.echo_pair());
-    let is_behind = Hop::ttl_of(part) <= path.hops.last()?.ttl;
+    // The others of its fragments may be further by now.
+    let before = path.hops.iter().find(|hop| hop.is_at(event));
+    let is_behind = Hop::ttl_of(part) <= before.or(path.hops.last())?.ttl;
     let is_new = open.missing(open.hop_at(event), bytes.clone()) == Some(bytes.clone());
     (!bytes.is_empty() && fits && !shows_another && is_behind && is_new).then_some(bytes)
 }

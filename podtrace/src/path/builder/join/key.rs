@@ -367,6 +367,13 @@ pub(in crate::path::builder) fn can_come_from(
     }
 }
 
+/// The same of a part of the packet. Where others of its parts were seen, this one can come, too,
+/// whatever the first have reached meanwhile.
+#[inline]
+pub(super) fn part_can_come_from(path: &Path, seen: &Observation<'_>, world: &World) -> bool {
+    can_come_from(path, seen, world) || path.hops.iter().any(|hop| hop.is_at(seen.event))
+}
+
 /// Whether the hop is in a pod's namespace, or enters it.
 pub(in crate::path::builder) fn is_in(hop: &Hop, netns: u64, world: &World) -> bool {
     let enters =

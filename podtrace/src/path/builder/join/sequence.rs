@@ -11,7 +11,7 @@ use super::{
     content::{common_netns, may_be_forwarded, shows_translation},
     flow::Flow,
     index::Slot,
-    key::can_come_from,
+    key::part_can_come_from,
     known::{Known, Scope},
 };
 use crate::{
@@ -120,7 +120,7 @@ impl BySequence {
         self.near(known.flow_of(&seen.key), seen.event, open)
             .filter(|(_, path)| {
                 path.may_go_on(seen.event.ts_ns, seen.timeout_ns)
-                    && can_come_from(&path.path, seen, world)
+                    && part_can_come_from(&path.path, seen, world)
             })
             .map(|(slot, path)| Candidate {
                 slot,

@@ -131,7 +131,7 @@ fn rest_of_a_tunnels_packet_belongs_to_the_inner_packet() {
 }
 
 /// A datagram with this many bytes behind its IP header.
-fn large(bytes: u32) -> Packet {
+pub(super) fn large(bytes: u32) -> Packet {
     let mut packet = packet("10.244.1.3");
     packet.length = 20 + bytes;
     packet.transport = Transport::Udp {
@@ -146,7 +146,7 @@ fn large(bytes: u32) -> Packet {
 }
 
 /// A fragment of such a datagram.
-fn cut(whole: &Packet, from: u32, to: u32) -> Packet {
+pub(super) fn cut(whole: &Packet, from: u32, to: u32) -> Packet {
     let mut part = whole.clone();
     let total = whole.length - 20;
     part.length = 20 + to - from;

@@ -16,7 +16,7 @@ const POD3: u32 = 9;
 const NODE2: u64 = 21;
 const NETNS3: u64 = 22;
 
-const THERE: [(u32, Direction); 8] = [
+pub(super) const THERE: [(u32, Direction); 8] = [
     (POD1, Egress),
     (VETH1, Ingress),
     (CNI0, Ingress),
@@ -46,7 +46,7 @@ fn session(interface: u32) -> usize {
     usize::from(interface >= UPLINK2)
 }
 
-fn two_nodes() -> World {
+pub(super) fn two_nodes() -> World {
     let mut world = world();
     for (number, name, netns, leads_to, role) in [
         (UPLINK2, "eth0", NODE2, None, Role::Uplink),

@@ -87,7 +87,7 @@ impl Road {
 }
 
 /// A segment with the bytes `from..to` of a stream.
-fn segment(from: u32, to: u32) -> Packet {
+pub(super) fn segment(from: u32, to: u32) -> Packet {
     let mut packet = packet("10.244.1.3");
     packet.length = 40 + to - from;
     packet.payload_hash = from;
