@@ -252,14 +252,7 @@ impl Builder {
                 Transition::MayHaveMember => open.members = open.members.max(Members::Unwatched),
                 _ => {}
             }
-            open.arrived |= matches!(
-                transition,
-                Transition::Arrived
-                    | Transition::AwaitsSocket
-                    | Transition::AwaitsMember
-                    | Transition::MayHaveMember
-                    | Transition::AwaitsAnswer
-            );
+            open.arrived |= transition.is_arrival();
             open.wants_answer |= transition == Transition::AwaitsAnswer;
             open.wants_socket |= transition == Transition::AwaitsSocket;
             open.wants_socket &= event.direction != Direction::Socket;

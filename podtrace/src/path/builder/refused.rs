@@ -243,8 +243,10 @@ impl Builder {
         seen: &Answer,
         world: &World,
     ) -> Option<Refused> {
-        let is_sent_there = seen.tap.1 == Direction::Egress;
-        let mut newest = self.refusals.begun.find_by(|_| is_sent_there);
+        if seen.tap.1 != Direction::Egress {
+            return None;
+        }
+        let mut newest = self.refusals.begun.find_by(|_| true);
         let found = newest.find(|begun| {
             let open = self.open.get(begun.slot);
             let open = open.filter(|open| open.path.id == begun.id && !open.arrived);

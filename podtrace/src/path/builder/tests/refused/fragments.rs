@@ -29,13 +29,18 @@ fn fragment(offset: u16) -> Packet {
     packet
 }
 
+/// Sends fragments in this order, one in a microsecond.
+fn send(builder: &mut Builder, world: &World, offsets: &[u16], taps: &[(u32, Direction)]) {
+    for (number, offset) in (1..).zip(offsets) {
+        push(builder, world, &fragment(*offset), 1000 * number, taps);
+    }
+}
+
 /// The fragments in this order, and the answer that quotes the datagram as it was put together.
 fn refused(offsets: [u16; 3], taps: &[(u32, Direction)], back: &[(u32, Direction)]) -> Vec<Path> {
     let (mut world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
     leave_sockets(&mut world);
-    for (number, offset) in (1..).zip(offsets) {
-        push(&mut builder, &world, &fragment(offset), 1000 * number, taps);
-    }
+    send(&mut builder, &world, &offsets, taps);
     let mut ended = finished(&mut builder);
     let answer = error("10.244.1.3", NO_PORT, &whole());
     push(&mut builder, &world, &answer, 5000, back);
@@ -71,15 +76,7 @@ fn answer_to_the_whole_refuses_all_fragments() {
 #[test]
 fn answer_to_another_datagram_refuses_none() {
     let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
-    for (number, offset) in [(1, 0), (2, 1000)] {
-        push(
-            &mut builder,
-            &world,
-            &fragment(offset),
-            1000 * number,
-            &TO_CNI0,
-        );
-    }
+    send(&mut builder, &world, &[0, 1000], &TO_CNI0);
     let mut other = whole();
     if let Network::Ip(ip) = &mut other.network {
         ip.id = 10;
@@ -111,15 +108,7 @@ fn answer_to_a_late_first_fragment_refuses_the_others() {
     ] {
         let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
         let offsets = [0, 1000, 2000];
-        for (number, offset) in (1..).zip(offsets) {
-            push(
-                &mut builder,
-                &world,
-                &fragment(offset),
-                1000 * number,
-                &TO_CNI0,
-            );
-        }
+        send(&mut builder, &world, &offsets, &TO_CNI0);
         builder.expire(SECOND);
         let lost = finished(&mut builder);
         assert_eq!(outcomes(&lost), [Outcome::NotSeenFurther; 3]);
