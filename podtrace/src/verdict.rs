@@ -236,7 +236,7 @@ impl<'a> Question<'a> {
         let silent = asked.filter(|_| may_be("neighbour_failed"));
         let silent = silent.map(|(at, next)| route::silent(self.view, at, next));
         let cause = match may_be("neighbour_failed") {
-            true => step.cause.map(Cause::given_up),
+            true => step.cause.map(|cause| cause.while_asked(false)),
             false => step.cause,
         };
         match (cause.or(silent), drop) {

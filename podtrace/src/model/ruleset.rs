@@ -253,8 +253,7 @@ impl Ruleset {
     /// The set of this name in a table, if its elements are known.
     #[must_use]
     pub fn set(&self, family: Family, table: &str, name: &str) -> Option<&Set> {
-        let is_it = |set: &&Set| set.name == name && set.table == table && set.family == family;
-        self.sets.iter().find(is_it)
+        self.sets.iter().find(|set| set.is(family, table, name))
     }
 
     /// Leaves out what is beyond [`RULES_MAX`], and sets beyond the bounds of theirs.

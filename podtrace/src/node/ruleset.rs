@@ -50,13 +50,9 @@ impl Firewall {
     /// # Errors
     /// When the namespace cannot be entered, or the kernel has no firewall.
     pub(crate) fn open(netns: &NetNs) -> io::Result<Self> {
-        let runtime = tokio::runtime::Handle::current();
-        let (socket, legacy) = netns.run(|| {
-            let _guard = runtime.enter();
-            (connect(), legacy())
-        })?;
+        let (socket, legacy) = connected(netns, legacy)?;
         Ok(Self {
-            socket: socket?,
+            socket,
             netns: netns.clone(),
             legacy,
         })
@@ -137,11 +133,7 @@ impl Firewall {
             }
             answers.sets().forget(name);
             // The rest of an answer would be taken for that to another question.
-            let runtime = tokio::runtime::Handle::current();
-            self.socket = self.netns.run(|| {
-                let _guard = runtime.enter();
-                connect()
-            })??;
+            (self.socket, ()) = connected(&self.netns, || ())?;
             if Instant::now() >= deadline {
                 break;
             }
@@ -256,6 +248,18 @@ impl Traces {
             Err(_) => None,
         }
     }
+}
+
+/// Connects in a namespace; with what else is read there.
+fn connected<T: Send>(
+    netns: &NetNs,
+    read: impl FnOnce() -> T + Send,
+) -> io::Result<(TokioSocket, T)> {
+    let runtime = tokio::runtime::Handle::current();
+    netns.run(|| {
+        let _guard = runtime.enter();
+        Ok((connect()?, read()))
+    })?
 }
 
 /// Connects in the calling thread's namespace.

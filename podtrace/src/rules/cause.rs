@@ -317,11 +317,11 @@ impl Cause {
         "unknown",
     ];
 
-    /// The same once the kernel has given up: nobody has answered.
+    /// The same while a neighbour is still being asked, or once the kernel has given up.
     #[must_use]
-    pub fn given_up(mut self) -> Self {
+    pub fn while_asked(mut self, is_still: bool) -> Self {
         if let Self::NeighbourFailed { is_asked, .. } = &mut self {
-            *is_asked = false;
+            *is_asked = is_still;
         }
         self
     }

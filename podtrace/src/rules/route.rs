@@ -298,17 +298,7 @@ pub fn neighbour(view: View<'_>, at: At<'_>, next: IpAddr) -> Option<Cause> {
     match next_mac(at, next) {
         NextMac::Known(_) => None,
         NextMac::Failed if learns => Some(silent(view, at, next)),
-        NextMac::Asked if learns => Some(match silent(view, at, next) {
-            Cause::NeighbourFailed {
-                at, address, owner, ..
-            } => Cause::NeighbourFailed {
-                at,
-                address,
-                owner,
-                is_asked: true,
-            },
-            cause => cause,
-        }),
+        NextMac::Asked if learns => Some(silent(view, at, next).while_asked(true)),
         NextMac::Missing if learns => None,
         // Frames of a question have no forwarding entry.
         _ => Some(Cause::NeighbourMissing {

@@ -1,6 +1,9 @@
 //! The expressions of rules (linux/netfilter/nf_tables.h).
 use super::fields::meta_name;
-use crate::nfnetlink::{attribute, attributes, number, text};
+use crate::{
+    model::ruleset::Action,
+    nfnetlink::{attribute, attributes, number, text},
+};
 
 /// The verdicts of netfilter, and those of nf_tables beside them.
 const DROP: i32 = 0;
@@ -160,6 +163,19 @@ fn expression<'a>(name: &str, data: &'a [u8]) -> Option<Expression<'a>> {
         },
         _ => return None,
     })
+}
+
+impl From<Verdict> for Action {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Accept => Self::Accept,
+            Verdict::Drop => Self::Drop,
+            Verdict::Return => Self::Return,
+            Verdict::Jump(chain) => Self::Jump(chain),
+            Verdict::Goto(chain) => Self::Goto(chain),
+            Verdict::Other => Self::Continue,
+        }
+    }
 }
 
 /// The verdict in the data of an expression.

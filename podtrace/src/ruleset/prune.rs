@@ -82,10 +82,8 @@ pub(crate) fn prune(ruleset: &mut Ruleset) {
 
 /// What a rule may do: what a map of verdicts has, if its elements are known.
 fn actions<'a>(rule: &'a Rule, chain: &Chain, sets: &'a [Set]) -> Vec<&'a Action> {
-    let is_it = |set: &&Set, name: &str| {
-        set.name == name && set.table == chain.table && set.family == chain.family
-    };
     let map = rule.map.as_ref();
+    let is_it = |set: &&Set, name: &str| set.is(chain.family, &chain.table, name);
     match map.and_then(|map| sets.iter().find(|set| is_it(set, &map.set))) {
         Some(set) => set.elements.iter().map(|one| &one.action).collect(),
         None => vec![&rule.action],

@@ -267,16 +267,8 @@ impl Reader<'_> {
     }
 
     fn decide(&mut self, verdict: Verdict) {
-        let (action, words) = match verdict {
-            Verdict::Accept => (Action::Accept, "accept".to_owned()),
-            Verdict::Drop => (Action::Drop, "drop".to_owned()),
-            Verdict::Return => (Action::Return, "return".to_owned()),
-            Verdict::Jump(chain) => (Action::Jump(chain.clone()), format!("jump {chain}")),
-            Verdict::Goto(chain) => (Action::Goto(chain.clone()), format!("goto {chain}")),
-            Verdict::Other => (Action::Continue, "continue".to_owned()),
-        };
-        self.rule.action = action;
-        self.say(words);
+        self.rule.action = verdict.into();
+        self.say(does(&self.rule.action));
     }
 
     fn end(mut self, comment: Option<&str>) -> Rule {
@@ -290,6 +282,19 @@ impl Reader<'_> {
         }
         self.rule.text = safe(&self.words.join(" "));
         self.rule
+    }
+}
+
+/// What is done, as `nft` has it.
+pub(super) fn does(action: &Action) -> String {
+    match action {
+        Action::Accept => "accept".to_owned(),
+        Action::Drop => "drop".to_owned(),
+        Action::Reject => "reject".to_owned(),
+        Action::Return => "return".to_owned(),
+        Action::Jump(chain) => format!("jump {chain}"),
+        Action::Goto(chain) => format!("goto {chain}"),
+        Action::Continue | Action::Map => "continue".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rtnetlink::packet_core::{NLM_F_DUMP, NLM_F_REQUEST};
 
 use super::{
-    expression::{Verdict, verdict},
+    expression::verdict,
     message::{Kind, number_of, request},
 };
 use crate::{
@@ -203,18 +203,14 @@ pub(super) fn settle(ruleset: &mut Ruleset, anonymous: &[Name]) {
             }
             let sets = &ruleset.sets;
             rule.sets.retain(|name| {
-                let is_it = |set: &Set| {
-                    set.family == chain.family && set.table == chain.table && set.name == *name
-                };
-                !sets.iter().any(is_it)
+                let mut sets = sets.iter();
+                !sets.any(|set| set.is(chain.family, &chain.table, name))
             });
         }
     }
     ruleset.sets.retain(|set| {
         let mut asked = asked.iter();
-        asked.any(|(family, table, name)| {
-            *family == set.family && *table == set.table && *name == set.name
-        })
+        asked.any(|(family, table, name)| set.is(*family, table, name))
     });
 }
 
@@ -228,23 +224,12 @@ fn raw(element: &[u8]) -> Raw {
         is_end: flags & INTERVAL_END != 0,
         action: get(ELEMENT_DATA)
             .and_then(verdict)
-            .map_or(Action::Continue, action),
+            .map_or(Action::Continue, Action::from),
     }
 }
 
-fn action(verdict: Verdict) -> Action {
-    match verdict {
-        Verdict::Accept => Action::Accept,
-        Verdict::Drop => Action::Drop,
-        Verdict::Return => Action::Return,
-        Verdict::Jump(chain) => Action::Jump(chain),
-        Verdict::Goto(chain) => Action::Goto(chain),
-        Verdict::Other => Action::Continue,
-    }
-}
-
-/// The elements in order, what stands for the rest last. The kernel has intervals of one part as two elements each: the first value,
-/// and the first behind it, unless there is none.
+/// The elements in order, what stands for the rest last. The kernel has intervals of one part as two
+/// elements each: the first value, and the first behind it, unless there is none.
 fn elements(mut raw: Vec<Raw>, flags: u32) -> Vec<Element> {
     let is_rest = |one: &Raw| one.key.is_empty();
     let is_in_pieces = flags & INTERVAL != 0

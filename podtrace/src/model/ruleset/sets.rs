@@ -9,6 +9,9 @@ use super::{Action, Family, safe};
 pub const SETS_MAX: usize = 1024;
 /// Upper bound of their elements.
 pub const ELEMENTS_MAX: usize = 8192;
+/// `NFPROTO_IPV4`, `NFPROTO_IPV6`.
+pub(crate) const IPV4: u8 = 2;
+pub(crate) const IPV6: u8 = 10;
 /// What the registers of the kernel are aligned to, in bytes.
 pub(crate) const ALIGN: usize = 4;
 
@@ -158,6 +161,12 @@ impl Element {
 }
 
 impl Set {
+    /// Whether it has these names.
+    #[must_use]
+    pub fn is(&self, family: Family, table: &str, name: &str) -> bool {
+        self.name == name && self.table == table && self.family == family
+    }
+
     /// Makes its names safe for a terminal.
     pub(super) fn make_safe(&mut self) {
         for name in [&mut self.table, &mut self.name] {

@@ -4,15 +4,11 @@ use std::net::IpAddr;
 use super::{Asked, Holds};
 use crate::model::ruleset::{
     Action,
-    sets::{ALIGN, Element, Lookup, Part, Set, Value},
+    sets::{ALIGN, Element, IPV4, IPV6, Lookup, Part, Set, Value},
 };
 
-/// The length of the name of an interface in a key.
-const NAME_LEN: usize = 16;
 /// Different verdicts of a map that are followed for a packet.
 const ACTIONS_MAX: usize = 16;
-/// `NFPROTO_IPV4`, `NFPROTO_IPV6`.
-const FAMILIES: [u8; 2] = [2, 10];
 
 /// The value of a packet's part of a key.
 enum Known {
@@ -87,13 +83,17 @@ impl Asked<'_> {
                 .destination_port
                 .map(|port| port.to_be_bytes().to_vec()),
             Value::Protocol => self.protocol.map(|protocol| vec![protocol]),
-            Value::Family => Some(vec![FAMILIES[usize::from(!self.is_ipv4)]]),
+            Value::Family => Some(vec![if self.is_ipv4 { IPV4 } else { IPV6 }]),
             Value::Input | Value::Output => {
                 let name = match part.what {
                     Value::Input => self.input,
                     _ => self.output,
                 };
-                return name.map_or(Known::Nothing, |name| Known::Bytes(padded(name)));
+                return name.map_or(Known::Nothing, |name| {
+                    let mut bytes = name.as_bytes().to_vec();
+                    bytes.resize(part.len.into(), 0);
+                    Known::Bytes(bytes)
+                });
             }
             Value::State | Value::Number | Value::Other => None,
         };
@@ -170,10 +170,4 @@ fn octets(address: IpAddr) -> Vec<u8> {
         IpAddr::V4(address) => address.octets().to_vec(),
         IpAddr::V6(address) => address.octets().to_vec(),
     }
-}
-
-fn padded(name: &str) -> Vec<u8> {
-    let mut bytes = name.as_bytes().to_vec();
-    bytes.resize(NAME_LEN, 0);
-    bytes
 }

@@ -4,21 +4,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::Name;
 use crate::{
     model::ruleset::{
-        Action, Ruleset, safe,
-        sets::{Element, Lookup, Part, Set, Value},
+        Ruleset, safe,
+        sets::{Element, IPV4, IPV6, Lookup, Part, Set, Value},
     },
     nfnetlink::text,
     ruleset::{
         fields::{decimal, flags, hex, protocol},
-        rule::{STATES, reversed},
+        rule::{STATES, does, reversed},
     },
 };
 
 /// Elements that are written out.
 const SHOWN_MAX: usize = 16;
-/// `NFPROTO_IPV4`, `NFPROTO_IPV6`.
-const IPV4: u8 = 2;
-const IPV6: u8 = 10;
 
 /// Puts the elements of sets without a name into the texts of their rules.
 pub(super) fn write_out(ruleset: &mut Ruleset, anonymous: &[Name]) {
@@ -27,14 +24,16 @@ pub(super) fn write_out(ruleset: &mut Ruleset, anonymous: &[Name]) {
         for rule in &mut chain.rules {
             let lookups: Vec<_> = rule.lookups().cloned().collect();
             for lookup in lookups {
-                let is_it = |(family, table, name): &&Name| {
+                let is_it = |(family, table, name): &Name| {
                     *family == chain.family && *table == chain.table && *name == lookup.set
                 };
-                let Some(name) = anonymous.iter().find(is_it) else {
+                if !anonymous.iter().any(is_it) {
                     continue;
-                };
+                }
                 let is_map = rule.map.as_ref() == Some(&lookup);
-                if let Some(set) = sets.iter().find(|set| is_named(set, name)) {
+                let mut sets = sets.iter();
+                let set = sets.find(|set| set.is(chain.family, &chain.table, &lookup.set));
+                if let Some(set) = set {
                     let before = format!("@{}", lookup.set);
                     let after = in_words(set, &lookup, is_map);
                     rule.text = safe(&replaced(&rule.text, &before, &after));
@@ -42,10 +41,6 @@ pub(super) fn write_out(ruleset: &mut Ruleset, anonymous: &[Name]) {
             }
         }
     }
-}
-
-fn is_named(set: &Set, (family, table, name): &Name) -> bool {
-    set.family == *family && set.table == *table && set.name == *name
 }
 
 /// A text with a word in place of another.
@@ -82,18 +77,6 @@ fn key(element: &Element, lookup: &Lookup) -> String {
         range.map_or_else(|| "?".to_owned(), |(from, to)| values(part, from, to))
     });
     parts.collect::<Vec<_>>().join(" . ")
-}
-
-fn does(action: &Action) -> String {
-    match action {
-        Action::Accept => "accept".to_owned(),
-        Action::Drop => "drop".to_owned(),
-        Action::Reject => "reject".to_owned(),
-        Action::Return => "return".to_owned(),
-        Action::Jump(chain) => format!("jump {chain}"),
-        Action::Goto(chain) => format!("goto {chain}"),
-        Action::Continue | Action::Map => "continue".to_owned(),
-    }
 }
 
 /// The values of a part from one to another.
