@@ -155,22 +155,7 @@ impl Diagnosis {
                 let (from, to) = (&self.pair.source.text, &self.pair.destination.text);
                 let from = source.as_ref().map_or(&**from, |source| &source.name);
                 if self.probed.first().is_some_and(|asked| asked.answered == 0) {
-                    let mut found = self.found.iter();
-                    if let Some(nat) = found.find(|found| found.kind == Kind::OneWayNat) {
-                        let sentence = format!(
-                            "replies arrive at {from} from an address that it has not asked"
-                        );
-                        let decision = Decision::new(Conclusion::Lost, sentence);
-                        return Decision {
-                            found: Some(nat),
-                            ..decision.about(Way::Reply, None)
-                        };
-                    }
-                    let sentence = format!(
-                        "replies arrive at {from}, and its socket gets none: they may come from \
-                         another address, or a firewall of its own drops them"
-                    );
-                    return Decision::new(Conclusion::Unknown, sentence);
+                    return self.untaken(from);
                 }
                 let to = destination.as_ref().map_or(&**to, |end| &end.name);
                 Decision::new(Conclusion::Delivered, format!("{from} reaches {to}"))
@@ -180,6 +165,24 @@ impl Diagnosis {
             return self.unanswered(lost, world);
         }
         self.open(world)
+    }
+
+    /// Replies arrive at who has asked, whose socket gets none.
+    fn untaken(&self, from: &str) -> Decision<'_> {
+        let mut found = self.found.iter();
+        let Some(nat) = found.find(|found| found.kind == Kind::OneWayNat) else {
+            let sentence = format!(
+                "replies arrive at {from}, and its socket gets none: they may come from another \
+                 address, or a firewall of its own drops them"
+            );
+            return Decision::new(Conclusion::Unknown, sentence);
+        };
+        let sentence = format!("replies arrive at {from} from an address that it has not asked");
+        let decision = Decision::new(Conclusion::Lost, sentence);
+        Decision {
+            found: Some(nat),
+            ..decision.about(Way::Reply, None)
+        }
     }
 
     fn half(&self, way: Way) -> &Half {

@@ -47,11 +47,11 @@ impl Pipeline {
         self.show_finished();
         self.release();
         let moment = Moment { now_ns, missing };
-        if self.chosen.hold(moment) {
-            self.tick_consumers(Ticks::AtOnce, moment);
-        } else {
-            self.tick_consumers(Ticks::All, moment);
-        }
+        let whose = match self.chosen.hold(moment) {
+            true => Ticks::AtOnce,
+            false => Ticks::All,
+        };
+        self.tick_consumers(whose, moment);
     }
 
     pub(super) fn tick_consumers(&mut self, whose: Ticks, moment: Moment) {
