@@ -57,9 +57,9 @@ pub(crate) fn dist_for_arm64(workspace: &Workspace, flags: &OsStr) -> Result<Pat
     setup::for_arm64(workspace)?;
     let mut libpcap = OsString::from("-Lnative=");
     libpcap.push(setup::libpcap_for_arm64(workspace)?);
-    let [variable, linker] = setup::ARM64_LINKER;
     let mut cargo = dist_cargo(workspace, flags)?;
-    cargo.env(variable, linker).args(["--target", setup::ARM64]);
+    cargo.env(setup::ARM64_LINKER_VARIABLE, setup::ARM64_LINKER);
+    cargo.args(["--target", setup::ARM64]);
     cargo.args(["--", STATIC, PACKED]).arg(libpcap);
     named("podtrace", executables_of(cargo)?)
 }

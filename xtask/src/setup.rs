@@ -70,11 +70,11 @@ pub(crate) const ARM64: &str = "aarch64-unknown-linux-gnu";
 /// The Debian package of libpcap.a.
 const LIBPCAP: &str = "libpcap0.8-dev";
 
-/// The variable by which cargo finds its linker, and the linker.
-pub(crate) const ARM64_LINKER: [&str; 2] = [
-    "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER",
-    "aarch64-linux-gnu-gcc",
-];
+/// The variable by which cargo finds its linker.
+pub(crate) const ARM64_LINKER_VARIABLE: &str = "CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER";
+
+/// Its linker.
+pub(crate) const ARM64_LINKER: &str = "aarch64-linux-gnu-gcc";
 
 /// Runs its programs on another machine.
 pub(crate) const ARM64_EMULATOR: &str = "qemu-aarch64-static";
@@ -82,7 +82,7 @@ pub(crate) const ARM64_EMULATOR: &str = "qemu-aarch64-static";
 /// Debian packages required for its C code, and to run it.
 const ARM64_PACKAGES: &[(&str, &str)] = &[
     ("qemu-user-static", ARM64_EMULATOR),
-    ("gcc-aarch64-linux-gnu", "aarch64-linux-gnu-gcc"),
+    ("gcc-aarch64-linux-gnu", ARM64_LINKER),
     (
         "libc6-dev-arm64-cross",
         "/usr/aarch64-linux-gnu/include/stdio.h",

@@ -37,13 +37,13 @@ impl Program<'_> {
 }
 
 /// The manual pages by name: podtrace's, and those of its commands.
-pub(super) fn manual(binary: &Program<'_>) -> Result<Vec<(String, String)>> {
-    let first = printed(binary, &["man"])?;
+pub(super) fn manual(program: &Program<'_>) -> Result<Vec<(String, String)>> {
+    let first = printed(program, &["man"])?;
     let commands = commands(&first);
     ensure!(!commands.is_empty(), "podtrace's manual names no commands");
     let mut pages = Vec::new();
     for command in commands {
-        let page = printed(binary, &["man", &command])?;
+        let page = printed(program, &["man", &command])?;
         pages.push((format!("podtrace-{command}"), page));
     }
     pages.push(("podtrace".to_owned(), first));
@@ -51,9 +51,9 @@ pub(super) fn manual(binary: &Program<'_>) -> Result<Vec<(String, String)>> {
 }
 
 /// The completions by their paths.
-pub(super) fn completions(binary: &Program<'_>) -> Result<Vec<(&'static str, String)>> {
+pub(super) fn completions(program: &Program<'_>) -> Result<Vec<(&'static str, String)>> {
     let each = COMPLETIONS.iter();
-    each.map(|(shell, path)| Ok((*path, printed(binary, &["completions", shell])?)))
+    each.map(|(shell, path)| Ok((*path, printed(program, &["completions", shell])?)))
         .collect()
 }
 
