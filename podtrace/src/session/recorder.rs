@@ -52,6 +52,8 @@ const CLOCK_NS: u64 = 10_000_000_000;
 const STATISTICS_BYTES: u64 = 2_048;
 /// Upper bound of a packet's size in addition to its captured bytes.
 const PACKET_BYTES: usize = 512;
+/// Room for the description of an interface, in bytes.
+const DESCRIPTION_BYTES: usize = 1_024;
 /// Before the first packet, interface descriptions may take one in this many parts of a file
 /// of limited size; the remaining interfaces are described when packets come.
 const HEAD_SHARE: u64 = 4;
@@ -219,7 +221,7 @@ impl Recorder {
             | (_, Entry::SnapshotAgain { .. }) => {}
             _ => self.names_changed = true,
         }
-        self.append(&entry);
+        self.append_update(&entry, world);
         // Until the head is handed on, it can take more interfaces.
         if self.section.interfaces.head_len() == 0 {
             self.hand_on_full(world);
@@ -256,7 +258,6 @@ impl Recorder {
             self.introduce(world);
         }
         self.rotate_if_due(event.captured.len(), world);
-        self.take_names(world);
         let utc_ns = self.utc(event.ts_ns);
         let out = &mut self.chunk.bytes;
         if self.section.packet(out, event, packet, world, utc_ns) {
@@ -314,7 +315,6 @@ impl Recorder {
         }
         self.introduce(world);
         self.rotate_if_due(0, world);
-        self.take_names(world);
         let (lost, not_recorded) = self.recorded_missing();
         self.write_missed();
         self.write(&Entry::Tick(Tick {
@@ -366,7 +366,7 @@ impl Recorder {
         }
         self.introduce(world);
         self.names_changed |= self.cluster_changed;
-        self.take_names(world);
+        self.rotate_if_due(0, world);
         self.describe(world);
         self.statistics(true, world);
         let out = &mut self.chunk.bytes;

@@ -6,10 +6,12 @@ use podtrace_ebpf::record::Direction;
 
 use super::sample::*;
 use crate::{
+    model::tap_point::Role,
     packet::link::{ETHERNET, MADE},
     session::format::{
         ENHANCED_PACKET, ENTRY_BLOCK, INTERFACE_DESCRIPTION, NAME_RESOLUTION, SECTION_HEADER,
     },
+    update::Update,
 };
 
 /// The blocks of a file: their types, and where they are.
@@ -125,4 +127,33 @@ fn made_header_is_left_out_again() {
         sockets += u32::from(is_socket);
     }
     assert_eq!(sockets, 20);
+}
+
+/// Updates come in all sizes: what fits a file with the state at its begin stays within its limit.
+#[test]
+fn no_file_is_longer_than_its_limit() {
+    const LIMIT: u64 = 60_000;
+    let how = How {
+        rotate_bytes: Some(LIMIT),
+        ..How::default()
+    };
+    for length in (0..8_000).step_by(700) {
+        let mut tape = Tape::new(1, how, text());
+        for number in 0..12 {
+            tape.add_place(&format!("veth{number}"), 1, None, Role::Veth);
+        }
+        for number in 0..60 {
+            tape.ping(number, 5);
+            tape.update(&Update::Notice {
+                text: "n".repeat(length * usize::from(number % 3)),
+            });
+            tape.tick(30_000_000);
+        }
+        let recorded = tape.finish();
+        assert!(recorded.files.len() > 1);
+        for file in &recorded.files {
+            let bytes = std::fs::metadata(file).unwrap().len();
+            assert!(bytes <= LIMIT, "{bytes} with {length}: {}", file.display());
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Begins and ends sections, and writes their repeated state.
 use super::{
-    HEAD_SHARE, Key, PACKET_BYTES, Recorder, RecorderOptions, STATISTICS_BYTES, section::Section,
+    DESCRIPTION_BYTES, HEAD_SHARE, Key, PACKET_BYTES, Recorder, RecorderOptions, STATISTICS_BYTES,
+    section::Section,
 };
 use crate::{
     clock::both_ns,
@@ -114,21 +115,47 @@ impl Recorder {
         }
     }
 
-    /// Begins another file if this one has reached its limit.
+    /// Writes names that have changed, and begins another file if this one has reached its limit.
     pub(super) fn rotate_if_due(&mut self, captured: usize, world: &World) {
-        if self.options.rotate_bytes.is_none() && self.options.rotate_ns.is_none() {
-            return;
+        self.take_names(world);
+        if self.is_due(captured) {
+            self.rotate(world);
+            self.take_names(world);
         }
+    }
+
+    /// Whether another file is to begin before a packet of so many captured bytes.
+    fn is_due(&self, captured: usize) -> bool {
+        if self.options.rotate_bytes.is_none() && self.options.rotate_ns.is_none() {
+            return false;
+        }
+        let is_long = |max: u64| self.now_ns.saturating_sub(self.file_since_ns) >= max;
+        let is_due = self.is_full(captured) || self.options.rotate_ns.is_some_and(is_long);
+        // A file without packets does not rotate.
+        is_due && self.section.interfaces.used() > 0
+    }
+
+    /// Whether the file has no room for a packet of so many captured bytes.
+    fn is_full(&self, captured: usize) -> bool {
         let interfaces = self.section.interfaces.used();
         let head = self.section.interfaces.head_len();
         let next = head + self.chunk.bytes.len() + captured + PACKET_BYTES;
         let bytes = self.file_bytes + next as u64 + interfaces * STATISTICS_BYTES;
-        let is_long = |max: u64| self.now_ns.saturating_sub(self.file_since_ns) >= max;
-        let is_due = self.options.rotate_bytes.is_some_and(|max| bytes > max)
-            || self.options.rotate_ns.is_some_and(is_long);
-        // A file without packets does not rotate.
-        if is_due && interfaces > 0 {
+        self.options.rotate_bytes.is_some_and(|max| bytes > max)
+    }
+
+    /// Writes the entry of an update, in the next file if this one has no room for it. That one
+    /// begins with the whole state, so it may say the same twice.
+    pub(super) fn append_update(&mut self, entry: &Entry, world: &World) {
+        if self.is_broken_off() {
+            return;
+        }
+        let begin = self.chunk.bytes.len();
+        self.write(entry);
+        if self.is_due(0) {
+            let entry = self.chunk.bytes.split_off(begin);
             self.rotate(world);
+            self.chunk.bytes.extend_from_slice(&entry);
         }
     }
 
@@ -144,7 +171,7 @@ impl Recorder {
     }
 
     /// Writes names that have changed since the last packet.
-    pub(super) fn take_names(&mut self, world: &World) {
+    fn take_names(&mut self, world: &World) {
         if std::mem::take(&mut self.names_changed) {
             self.section.renew_names(world);
             let out = &mut self.chunk.bytes;
@@ -152,9 +179,12 @@ impl Recorder {
         }
     }
 
-    /// Describes every interface, even those without packets.
+    /// Describes every interface, even those without packets, as far as the file has room.
     pub(super) fn describe(&mut self, world: &World) {
         for number in self.state_log.tap_points() {
+            if self.is_full(DESCRIPTION_BYTES) {
+                return;
+            }
             let out = &mut self.chunk.bytes;
             let key = Key {
                 number,

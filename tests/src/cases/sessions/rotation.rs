@@ -95,7 +95,8 @@ fn rotated(dir: &Path, options: &[&str], datagrams: usize) -> Vec<PathBuf> {
     assert_eq!(files.len(), 4);
     for file in &files {
         // Before compression no file is longer than its limit.
-        assert!(fs::metadata(file).unwrap().len() <= 200_000);
+        let bytes = fs::metadata(file).unwrap().len();
+        assert!(bytes <= 200_000, "{bytes} in {}", file.display());
     }
     files
 }
