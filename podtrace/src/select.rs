@@ -69,6 +69,13 @@ impl Selector {
         })
     }
 
+    /// Whether it asks how packets ended, which a later report may correct.
+    #[must_use]
+    pub fn judges_ends(&self) -> bool {
+        let judges = |term: &Term| matches!(term, Term::Outcome(_) | Term::MinLatency(_));
+        self.terms().any(judges)
+    }
+
     /// The packets of two peers: those that one of them sends or receives.
     #[must_use]
     pub fn of_pair(one: &Peer, other: &Peer) -> Option<Self> {

@@ -7,7 +7,13 @@ mod undecided;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crate::{map::Map, model::event::Event, path::Path, select::Selector, world::World};
+use crate::{
+    map::Map,
+    model::event::Event,
+    path::{Outcome, Path},
+    select::Selector,
+    world::World,
+};
 use undecided::Undecided;
 pub(super) use undecided::{Counted, Decided, Moment};
 
@@ -103,7 +109,14 @@ impl Chosen {
         if is_chosen {
             self.selected.push(path.id);
         }
-        self.undecided.decide(path.id, is_chosen);
+        if let Some(before) = path.late_of {
+            self.undecided.decide(before.id, is_chosen);
+        }
+        if matches && !is_chosen && selector.judges_ends() && may_be_corrected(path.outcome) {
+            self.undecided.await_correction(path.id);
+        } else {
+            self.undecided.decide(path.id, is_chosen);
+        }
         is_chosen
     }
 
@@ -159,6 +172,14 @@ impl Chosen {
     pub(super) fn is_waiting(&self) -> bool {
         !self.undecided.is_empty()
     }
+}
+
+/// Whether a packet that ended so may be seen again, or be heard of.
+fn may_be_corrected(outcome: Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::NotSeenFurther | Outcome::LeftNode | Outcome::LeftForVtep(_)
+    )
 }
 
 /// The numbers of the newest packets that a selector has chosen.

@@ -7,7 +7,7 @@ use std::{
 
 use podtrace_ebpf::record::{
     CGROUP_NONE,
-    Direction::{Egress, Ingress},
+    Direction::{Egress, Ingress, Socket},
 };
 
 use super::{
@@ -184,4 +184,39 @@ fn ticks_wait_behind_the_events_that_wait() {
         first.len() > 2 && first.is_sorted_by_key(|(_, ns)| *ns),
         "{first:?}"
     );
+}
+
+/// A packet that was called lost before it went on is exported with all its hops.
+#[test]
+fn corrected_path_is_recorded_from_its_begin() {
+    let mut tape = Tape::new(1, How::default(), text());
+    let slow = frame(pod_address(1, 0), pod_address(1, 1), 3, mac(3));
+    tape.event(POD1, Egress, &slow, 11, (None, 0));
+    tape.event(VETH1, Ingress, &slow, CGROUP_NONE, (None, 0));
+    for number in 4..70 {
+        tape.tick(30_000_000);
+        tape.ping(number, 5);
+    }
+    tape.event(VETH2, Egress, &slow, CGROUP_NONE, (None, 0));
+    tape.event(POD2, Ingress, &slow, CGROUP_NONE, (None, 0));
+    tape.event(POD2, Socket, &slow[14..], 12, (None, 0));
+    tape.tick(2_000_000_000);
+    let recorded = tape.finish();
+    for term in [Term::MinLatency(1_000_000_000), Term::Outcome("delivered")] {
+        let is_slow = matches!(term, Term::MinLatency(_));
+        let options = PlayerOptions {
+            files: recorded.files.to_vec(),
+            asked: Asked {
+                selector: Selector::new([(false, term)]).map(Arc::new),
+                ..Asked::default()
+            },
+            ..PlayerOptions::default()
+        };
+        let log = Log::default();
+        let player = Player::new(&options, false, Stop::default()).unwrap();
+        player.run(|_| Ok(vec![Box::new(log.clone())])).unwrap();
+        let log = log.0.lock().unwrap();
+        let events = log.iter().filter(|(kind, _)| *kind == "event").count();
+        assert_eq!(events, if is_slow { 5 } else { 5 + 66 * 5 });
+    }
 }

@@ -116,9 +116,17 @@ struct Packet {
     bytes: usize,
     /// Whether it is shown, once that is known.
     verdict: Option<bool>,
+    /// Whether it is shown only if a correction of how it ended says so.
+    awaits_correction: bool,
 }
 
 impl Packet {
+    /// Whether it is not shown as far as is known by now.
+    fn is_not_shown(&self) -> bool {
+        self.verdict
+            .map_or(self.awaits_correction, |is_shown| !is_shown)
+    }
+
     /// Whether it is known that its events are only counted, so that their order does not matter.
     fn is_free(&self, keeps_events: bool) -> bool {
         self.verdict
@@ -173,6 +181,14 @@ impl Undecided {
         }
     }
 
+    /// Lets the events of a packet wait for a correction of how it ended: without one they are
+    /// refused.
+    pub(super) fn await_correction(&mut self, packet: u64) {
+        if let Some(known) = self.packets.get_mut(&packet) {
+            known.awaits_correction = true;
+        }
+    }
+
     /// Decides that no more packets are shown.
     pub(super) fn refuse_all(&mut self) {
         for known in self.packets.values_mut() {
@@ -199,6 +215,7 @@ impl Undecided {
         }
         let waiting = self.events.pop_front()?;
         self.ticks.gone += 1;
+        let awaits_correction = self.awaits_correction(&waiting);
         let own = waiting.own_bytes();
         self.bytes -= waiting.bytes();
         if verdict.is_some_and(|verdict| self.is_free(verdict)) {
@@ -216,7 +233,7 @@ impl Undecided {
         let (packet, is_shown) = match verdict {
             Some(Verdict::ShownAs(packet)) => (packet, true),
             Some(Verdict::Refused) => (waiting.packet, false),
-            None => (waiting.packet, true),
+            None => (waiting.packet, !awaits_correction),
         };
         Some(Decided {
             counted: waiting.counted,
@@ -249,6 +266,12 @@ impl Undecided {
             }
         }
         Some(Verdict::Refused)
+    }
+
+    /// Whether an event is shown only if a correction says so.
+    fn awaits_correction(&self, waiting: &Waiting) -> bool {
+        let mut packets = waiting.packets().map(|packet| self.packets.get(&packet));
+        packets.all(|known| known.is_some_and(Packet::is_not_shown))
     }
 
     /// Whether the order of an event does not matter, as it is only counted.

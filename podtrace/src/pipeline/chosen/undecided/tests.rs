@@ -131,3 +131,23 @@ fn waiting_events_are_bounded_in_bytes() {
     }
     assert!(shown > 0);
 }
+
+/// Events of a packet that may be corrected are refused if it is not, and go first if there is no
+/// room.
+#[test]
+fn events_wait_for_a_correction() {
+    let mut undecided = keeping();
+    undecided.push(&event(1), 7, &[], false);
+    undecided.push(&event(2), 8, &[], false);
+    undecided.await_correction(7);
+    undecided.await_correction(8);
+    assert!(next(&mut undecided, 3).is_empty());
+    undecided.push(&event(4), 9, &[], false);
+    for corrected in [7, 9] {
+        undecided.decide(corrected, true);
+    }
+    assert_eq!(next(&mut undecided, 5), [(1, 7, true)]);
+    let later = next(&mut undecided, 2 + WAIT_NS);
+    assert_eq!(later, [(2, 8, false), (4, 9, true)]);
+    assert!(undecided.packets.is_empty() && undecided.bytes == 0);
+}
