@@ -124,6 +124,8 @@ pub struct Diagnosis {
     begun_ns: Option<u64>,
     now_ns: u64,
     unwatched: Unwatched,
+    /// Why packets of theirs may not have been seen, if there is a reason for all of the time.
+    unseen: Option<&'static str>,
 }
 
 /// The ends of a flow, in one direction.
@@ -159,6 +161,7 @@ impl Diagnosis {
             begun_ns: None,
             now_ns: 0,
             unwatched: Unwatched::default(),
+            unseen: None,
         }
     }
 
@@ -188,6 +191,11 @@ impl Diagnosis {
     pub fn advance(&mut self, now_ns: u64) {
         self.now_ns = self.now_ns.max(now_ns);
         self.located = None;
+    }
+
+    /// Records why packets may not have been seen, if there is a reason for all of the time.
+    pub fn note_unseen(&mut self, unseen: Option<&'static str>) {
+        self.unseen = unseen;
     }
 
     /// Takes a drop of a packet that may have no path, if it is of the two.

@@ -418,3 +418,37 @@ fn earlier_file_stays_where_nothing_is_found() {
         fs::remove_file(&written).unwrap();
     }
 }
+
+/// What was not recorded is not told as lost.
+#[test]
+fn part_of_a_recording_knows_that_it_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/docs");
+    let [one, other] = ["worker1", "worker2"].map(|name| docs.join(name).with_extension("pcapng"));
+    let (exported, part) = export(
+        folder.path(),
+        &["--from-pod", "client"],
+        std::slice::from_ref(&one),
+    );
+    assert!(exported.status.success(), "{exported:?}");
+    let podtrace = |args: &[&str], files: &[&Path]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podtrace"));
+        command.args(args).args(files).output().unwrap()
+    };
+    for files in [&[&*part][..], &[&*part, &*other]] {
+        let replayed = podtrace(&["replay"], files);
+        let text = String::from_utf8(replayed.stdout).unwrap();
+        assert!(text.contains("delivered"), "{text}");
+        for claim in ["finding", "lost", "not seen further"] {
+            let mut lines = text.lines().filter(|line| !line.starts_with("events:"));
+            assert!(!lines.any(|line| line.contains(claim)), "{claim}: {text}");
+        }
+    }
+    let ask = ["diagnose", "default/client", "default/cache", "-r"];
+    let whole = podtrace(&ask, &[&one]);
+    assert_eq!(whole.status.code(), Some(0), "{whole:?}");
+    let asked = podtrace(&ask, &[&part]);
+    let text = String::from_utf8(asked.stdout).unwrap();
+    assert_eq!(asked.status.code(), Some(3), "{text}");
+    assert!(text.contains("only some packets were recorded"), "{text}");
+}

@@ -138,8 +138,9 @@ fn replay(args: &DiagnoseArgs) -> anyhow::Result<u8> {
     player.show_progress = leaves_terminal().then(progress_alone);
     let sink = Box::new(Sink::stdout()?);
     let concluded = Rc::new(Cell::new(None));
-    let played = player.run(|_| {
-        let diagnosis = Diagnosis::new(pair(args), Mode::Recorded);
+    let played = player.run(|found| {
+        let mut diagnosis = Diagnosis::new(pair(args), Mode::Recorded);
+        diagnosis.note_unseen(found.unrecorded);
         let concluded = Rc::clone(&concluded);
         let report = DiagnosisReport::new(diagnosis, format(args), None, sink, concluded);
         Ok(vec![Box::new(report)])

@@ -51,6 +51,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
                 target: Target::Stdout,
                 how: WriteArgs::default(),
                 vantage: None,
+                is_part: options.is_part(),
                 flush_ns: WATCHED_FLUSH_NS,
             };
             let recorder = rewrite.recorder(&args.input, found)?;

@@ -172,6 +172,7 @@ pub(super) fn follow(
     } = watch;
     let mut ready = Ready::open(capture.ready_fd)?;
     let asked = asked(&chosen.expression, &chosen.chosen)?;
+    let is_part = asked.is_part() || capture.count.is_some();
     check_support()?;
     // Taps that the closer is to detach stay until the process ends.
     let ends_before = stays && (capture.count.is_some() || capture.duration.is_some());
@@ -226,7 +227,7 @@ pub(super) fn follow(
     } else {
         Sink::stdout()?
     };
-    let recording = files.map(|files| recording::open(files, capture, &nodes, epoch_ns));
+    let recording = files.map(|files| recording::open(files, capture, &nodes, epoch_ns, is_part));
     let recording = recording.transpose()?.flatten();
     let mut consumers = vec![show(sink.handle())?];
     let served = listener.map(|listener| metrics::serve(listener, recording.as_ref()));

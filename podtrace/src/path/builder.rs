@@ -71,6 +71,8 @@ pub struct Builder {
     is_partial: bool,
     /// Whether only some of the packets are traced.
     is_sampled: bool,
+    /// Whether only some packets were recorded.
+    is_selected: bool,
     /// When interfaces were unwatched.
     partial: Views,
     /// Events that came too late to be put in order.
@@ -107,6 +109,7 @@ impl Builder {
             keeps_frames: false,
             is_partial: false,
             is_sampled: false,
+            is_selected: false,
             partial: Views::default(),
             unordered: Losses::default(),
             blind: Views::default(),

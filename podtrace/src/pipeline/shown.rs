@@ -20,6 +20,14 @@ pub struct Asked {
     pub selector: Option<Arc<Selector>>,
 }
 
+impl Asked {
+    /// Whether some packets are left out.
+    #[must_use]
+    pub fn is_part(&self) -> bool {
+        self.filter.is_some() || self.selector.is_some() || self.no_control
+    }
+}
+
 impl Pipeline {
     /// Records that only some of the usual interfaces are watched.
     pub fn set_partial_view(&mut self) {
@@ -29,6 +37,11 @@ impl Pipeline {
     /// Records that not all packets were traced.
     pub fn set_sampled(&mut self) {
         self.builder.set_sampled();
+    }
+
+    /// Records that only some packets were recorded.
+    pub fn set_selected(&mut self) {
+        self.builder.set_selected();
     }
 
     /// Records the packets of the files that gave no event.
@@ -63,6 +76,13 @@ impl Pipeline {
     #[must_use]
     pub fn shows_part(&self) -> bool {
         self.filters_control || self.chosen.is_part()
+    }
+
+    /// Why packets may not have been seen, or were not recorded, if there is a reason for the whole
+    /// session.
+    #[must_use]
+    pub fn unrecorded(&self) -> Option<&'static str> {
+        self.builder.unseen()
     }
 
     /// Why packets may not have been seen or shown, if there is a reason for the whole session.

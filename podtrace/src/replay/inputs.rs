@@ -90,6 +90,11 @@ impl Input {
             .is_some_and(|info| info.sample > 1 || info.max_rate.is_some() || info.mixed_sampling)
     }
 
+    /// Whether only some packets were recorded.
+    pub(crate) fn is_selected(&self) -> bool {
+        self.info.as_ref().is_some_and(|info| info.selected)
+    }
+
     pub(crate) fn files(&self) -> &[PathBuf] {
         &self.files
     }

@@ -29,6 +29,11 @@ pub(crate) struct PlayerOptions {
 }
 
 impl PlayerOptions {
+    /// Whether only some packets are shown.
+    pub(crate) fn is_part(&self) -> bool {
+        self.asked.is_part() || self.limits_time() || self.first.is_some()
+    }
+
     /// Whether only a part of the recorded time is read or shown.
     pub(super) fn limits_time(&self) -> bool {
         let is_span = matches!(self.first, Some(Span::Time(_)));

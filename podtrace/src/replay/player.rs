@@ -67,6 +67,8 @@ pub(crate) struct Found<'a> {
     pub(crate) outline: Outline,
     /// How the clocks of their nodes are corrected.
     pub(crate) clocks: Vec<CorrectedClock>,
+    /// Why packets may not have been recorded, if there is a reason for all of the time.
+    pub(crate) unrecorded: Option<&'static str>,
 }
 
 impl Player<'_> {
@@ -159,6 +161,7 @@ impl Player<'_> {
             inputs: &inputs,
             outline,
             clocks: clocks::corrected(&inputs, prescan.as_ref()),
+            unrecorded: pipeline.unrecorded(),
         };
         if let Some(selector) = &self.args.asked.selector
             && (self.follow || inputs.iter().any(Input::is_stream))
@@ -194,6 +197,13 @@ impl Player<'_> {
         }
         if inputs::firsts(inputs).any(Input::is_sampled) {
             pipeline.set_sampled();
+        }
+        if inputs::firsts(inputs).any(Input::is_selected) {
+            pipeline.set_selected();
+            // The others need not have what one has.
+            if inputs.len() > 1 {
+                pipeline.set_partial_view();
+            }
         }
         let world = pipeline.world_mut();
         if !inputs.iter().any(Input::is_stream) {

@@ -90,6 +90,9 @@ pub struct SectionInfo {
     pub mixed_sampling: bool,
     /// Whether only headers were captured, and some bytes behind them.
     pub headers_only: bool,
+    /// Whether only some packets were asked for, or those of a part of the time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub selected: bool,
     /// How long a packet may stay between two hops.
     pub hop_timeout_ns: u64,
     /// The requested interfaces; empty for the usual ones.

@@ -56,12 +56,13 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     player.vantage.clone_from(&args.vantage);
     player.is_recorded = args.format == ExportFormat::Pcapng;
     let written = file.map(|path| file_name(path, args.how.zstd));
+    let is_part = options.is_part();
     let (mut has_begun, mut earlier) = (false, None);
     let played = player.run(|found| {
         if args.how.force {
             earlier = Earlier::set_aside(written.as_deref())?;
         }
-        let made = consumers(args, file, found)?;
+        let made = consumers(args, file, is_part, found)?;
         has_begun = true;
         Ok(made)
     });
@@ -71,6 +72,7 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
 fn consumers(
     args: &ExportArgs,
     file: Option<&FilePath>,
+    is_part: bool,
     found: &Found<'_>,
 ) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
     let open = || writer(file, args.how.force);
@@ -80,6 +82,7 @@ fn consumers(
                 target: file.map_or(Target::Stdout, |path| Target::Path(path.to_owned())),
                 how: args.how,
                 vantage: args.vantage.as_deref(),
+                is_part,
                 flush_ns: FLUSH_NS,
             };
             Box::new(rewrite.recorder(&args.input, found)?)

@@ -21,6 +21,8 @@ pub(super) struct Rewrite<'a> {
     pub(super) how: WriteArgs,
     /// The only tap point of it.
     pub(super) vantage: Option<&'a str>,
+    /// Whether it has only some packets of the recordings.
+    pub(super) is_part: bool,
     /// Time between two writes to the kernel, in nanoseconds of the recording.
     pub(super) flush_ns: u64,
 }
@@ -32,6 +34,7 @@ impl Rewrite<'_> {
             inputs,
             outline,
             clocks,
+            ..
         } = found;
         let nodes: Vec<_> = firsts(inputs).flat_map(Input::nodes).collect();
         let interfaces = self.interfaces(args, inputs);
@@ -57,6 +60,7 @@ impl Rewrite<'_> {
             max_rate: infos().filter_map(|info| info.max_rate).max(),
             mixed_sampling: differ_in_sampling(inputs),
             headers_only: infos().any(|info| info.headers_only),
+            selected: self.is_part || infos().any(|info| info.selected),
             hop_timeout_ns: infos().map(|info| info.hop_timeout_ns).max().unwrap_or(0),
             interfaces,
             vxlan_ports: tunnels(inputs, vxlan_ports(&args.vxlan_port)?),

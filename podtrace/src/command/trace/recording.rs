@@ -19,12 +19,13 @@ use crate::{
     text::{escape::escape_bytes, sanitize::sanitize},
 };
 
-/// Creates the first file of a recording, if one is asked for.
+/// Creates the first file of a recording, if one is asked for. `is_part`: of some packets.
 pub(super) fn open(
     args: &FileArgs,
     capture: &CaptureArgs,
     nodes: &[Node],
     epoch_ns: i128,
+    is_part: bool,
 ) -> anyhow::Result<Option<Recording>> {
     let Some(path) = &args.write else {
         return Ok(None);
@@ -73,6 +74,7 @@ pub(super) fn open(
         sample: capture.load.sample.unwrap_or(1),
         max_rate: capture.load.max_rate,
         headers_only: capture.load.headers_only,
+        selected: is_part,
         hop_timeout_ns: nanos(capture.hop_timeout),
         interfaces: names_of(capture.chosen()),
         recorder: recorder.map(|recorder| recorder.target),

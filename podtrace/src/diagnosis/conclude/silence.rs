@@ -30,6 +30,8 @@ impl Diagnosis {
             Some("the trace ended before an answer could have come")
         } else if path.incomplete {
             Some("the answer may have passed where podtrace was not attached yet")
+        } else if self.unseen.is_some() {
+            self.unseen
         } else if lost > 0 {
             Some("podtrace has lost events")
         } else if !self.would_show_answer(path, world) {

@@ -14,10 +14,17 @@ impl Builder {
         self.is_sampled = true;
     }
 
+    /// Records that only some packets were recorded: an answer may not have been.
+    pub fn set_selected(&mut self) {
+        self.is_sampled = true;
+        self.is_selected = true;
+    }
+
     /// Why packets may not have been seen, if there is a reason for all of the time.
     #[must_use]
     pub fn unseen(&self) -> Option<&'static str> {
         match (self.is_sampled, self.is_partial) {
+            _ if self.is_selected => Some("only some packets were recorded"),
             (true, _) => Some("only a sample of the packets was traced"),
             (_, true) => Some("only some interfaces were watched"),
             _ => None,
