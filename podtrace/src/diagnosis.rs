@@ -200,7 +200,7 @@ impl Diagnosis {
 
     /// Takes a drop of a packet that may have no path, if it is of the two.
     pub fn add_drop(&mut self, drop: &KernelDrop, packet: &Packet, world: &World) {
-        if drop.is_by_transport() {
+        if drop.is_beyond(packet) {
             return;
         }
         let [Some(source), Some(destination)] = self.located(world) else {

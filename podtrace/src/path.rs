@@ -298,6 +298,9 @@ pub struct Path {
     /// Whether its outcome is unknown because it may have gone on in another shape, after somebody
     /// has put its fragments together.
     pub is_reassembled: bool,
+    /// Whether its outcome is unknown because a kernel has dropped more packets like it than it tells
+    /// of.
+    pub is_untold: bool,
     /// Whether it is for many, has reached places where sockets may want it, and no socket was
     /// seen to take it.
     pub is_untaken: bool,

@@ -185,10 +185,14 @@ fn undecided(path: &Path) -> Option<&'static str> {
         Outcome::GivenUp => Some("too many packets were under way at once"),
         Outcome::InFlight => Some("the trace ended while it was under way"),
         Outcome::Unknown if path.incomplete => Some("hops may be missing"),
+        Outcome::Unknown if path.is_untold => Some(UNTOLD),
         Outcome::Unknown => Some("nothing shows how its path ended"),
         _ => None,
     }
 }
+
+/// Why nobody knows whether a packet has arrived.
+pub(crate) const UNTOLD: &str = "the kernel dropped more packets like it than it tells of";
 
 fn unknown(why: Option<&'static str>, candidates: Vec<Candidate>) -> Cause {
     Cause::Unknown { why, candidates }

@@ -8,13 +8,32 @@ use super::{
     ruleset::{Family, Ruleset, safe},
 };
 use crate::{
-    packet::{DecodeOptions, Framing, Packet},
+    packet::{DecodeOptions, Framing, Packet, Transport},
     text::{hexadecimal, sanitize::sanitize},
 };
 
 /// Upper bound of the bytes kept of a dropped packet: enough for VXLAN over IPv6 and the
 /// headers inside.
 pub const DROP_BYTES: usize = 128;
+
+/// Why the socket refuses a datagram that it was for.
+const RECEIVER_REASONS: [&str; 4] = [
+    "SOCKET_RCVBUFF",
+    "SOCKET_FILTER",
+    "SOCKET_BACKLOG",
+    "PROTO_MEM",
+];
+/// What the names of UDP's functions begin with, and of those that put a datagram into the queue of
+/// its socket.
+const UDP: [&str; 2] = ["udp", "__udp"];
+const UDP_QUEUE: [&str; 6] = [
+    "udp_queue_rcv",
+    "__udp_queue_rcv",
+    "udp_unicast_rcv",
+    "udpv6_queue_rcv",
+    "__udpv6_queue_rcv",
+    "udp6_unicast_rcv",
+];
 
 /// A packet that a kernel dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -208,6 +227,31 @@ impl KernelDrop {
                     && ["SOCKET_", "TCP_"].iter().any(begins_with)
             }
         }
+    }
+
+    /// Whether the socket that a datagram was for has refused it: no program gets it. Only UDP's own
+    /// functions tell of that socket; where no symbols can be read, it is taken for it.
+    #[must_use]
+    pub fn is_by_receiver(&self, packet: &Packet) -> bool {
+        let begins_with = |begins: &[&str], function: &str| {
+            begins.iter().any(|begin| function.starts_with(*begin))
+        };
+        let function = self.function.as_deref();
+        let is_told = match self.telling_reason() {
+            Some(reason) => {
+                RECEIVER_REASONS.contains(&reason)
+                    && function.is_none_or(|function| begins_with(&UDP, function))
+            }
+            None => function.is_some_and(|function| begins_with(&UDP_QUEUE, function)),
+        };
+        is_told && matches!(packet.transport, Transport::Udp { .. })
+    }
+
+    /// Whether its drop takes nothing from a packet that has arrived: it was dropped behind the
+    /// network, and not by the socket that it was for.
+    #[must_use]
+    pub fn is_beyond(&self, packet: &Packet) -> bool {
+        self.is_by_transport() && !self.is_by_receiver(packet)
     }
 
     /// Whether a firewall dropped it.

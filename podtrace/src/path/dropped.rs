@@ -49,9 +49,13 @@ impl Path {
     /// Whether a kernel has dropped it where it arrived, before a socket could take it.
     pub(super) fn is_dropped_on_arrival(&self) -> bool {
         let dropped = self.dropped.as_deref();
-        self.is_dropped()
-            && !self.is_taken()
-            && dropped.is_some_and(|dropped| !dropped.by.is_by_transport())
+        self.is_dropped() && dropped.is_some_and(|dropped| self.is_refused_arrival(&dropped.by))
+    }
+
+    /// Whether a drop where it arrived keeps it from who it was for: before a socket could take it,
+    /// or by the socket itself.
+    pub(super) fn is_refused_arrival(&self, drop: &KernelDrop) -> bool {
+        drop.is_by_receiver(&self.packet) || !self.is_taken() && !drop.is_by_transport()
     }
 
     /// Forgets a drop that its further way has contradicted: that was of a copy. `outcome`: its

@@ -157,8 +157,8 @@ TCP_RFC7323_PAWS|an old timestamp (PAWS)||
 TCP_ZEROWINDOW|the window is zero||
 UDP_CSUM|a wrong checksum of UDP||ethtool -K <interface> tx off
 NO_SOCKET|no socket takes it|no_listener|ss -lntu
-SOCKET_FILTER|a filter of the socket refuses it||
-SOCKET_RCVBUFF|the receive buffer of the socket is full||ss -unap; the program reads too slowly, or its buffer is too small
+SOCKET_FILTER|a filter of the socket, or a BPF program of its cgroup, refuses it||
+SOCKET_RCVBUFF|the receive buffer of the socket is full||ss -unapm; the program reads too slowly, or its buffer is too small (SO_RCVBUF, net.core.rmem_default, net.core.rmem_max)
 SOCKET_BACKLOG|the backlog of the socket is full||
 SOCKET_CLOSE|the socket is closed|no_listener|
 SOCKET_DESTROYED|the socket is gone|no_listener|

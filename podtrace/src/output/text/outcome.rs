@@ -20,6 +20,7 @@ use crate::{
         ends::{End, Who, node_at, refuser},
         flood::Copies,
     },
+    verdict::UNTOLD,
     world::World,
 };
 
@@ -125,6 +126,7 @@ impl Text {
                 "unknown: may be reassembled after {}",
                 last_place(path, world)
             ),
+            Outcome::Unknown if path.is_untold => write!(out, "unknown: {UNTOLD}"),
             Outcome::Unknown => Ok(()),
         };
         if path.outcome != Outcome::Loop && path.circle.is_some() {
@@ -237,7 +239,11 @@ pub(crate) fn outcome_style(outcome: Outcome) -> Style {
 
 /// Whether there is anything to say of how it ended.
 pub(super) fn has_words(path: &Path) -> bool {
-    path.outcome != Outcome::Unknown || path.incomplete || path.is_reassembled || path.is_untaken
+    path.outcome != Outcome::Unknown
+        || path.incomplete
+        || path.is_reassembled
+        || path.is_untold
+        || path.is_untaken
 }
 
 /// `nobody answered: default/web, who has 10.244.2.7, was not seen to be asked`

@@ -25,6 +25,7 @@ impl Builder {
             incomplete: false,
             is_unwatched: false,
             is_reassembled: false,
+            is_untold: false,
             is_untaken: false,
             gso_segments: seen.event.gso_segments,
             segments: Vec::new(),

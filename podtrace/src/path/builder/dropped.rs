@@ -24,6 +24,8 @@ struct Waiting {
     drop: Box<KernelDrop>,
     key: PacketKey,
     ends: Option<Ends>,
+    /// Whether it is told of a packet that had arrived already.
+    is_beyond: bool,
 }
 
 /// How well a path fits a dropped packet, the best last.
@@ -44,7 +46,7 @@ impl Builder {
         if !is_for_one {
             return;
         }
-        if !drop.is_by_transport() {
+        if !drop.is_beyond(packet) {
             self.floods.note(drop, packet);
         }
         let waiting = &mut self.drops.0;
@@ -56,6 +58,7 @@ impl Builder {
             drop: Box::new(drop.clone()),
             key: packet.key(),
             ends: packet.ends(),
+            is_beyond: drop.is_beyond(packet),
         });
     }
 
@@ -79,7 +82,7 @@ impl Builder {
     fn join_drop(&mut self, waiting: &Waiting, world: &World) -> bool {
         let Waiting { drop, key, .. } = waiting;
         let Some((slot, fit)) = self.dropped(drop, key, world) else {
-            let may_be = !drop.is_by_transport() && is_here(drop, world);
+            let may_be = !waiting.is_beyond && is_here(drop, world);
             let ended = may_be.then(|| self.ended_like(key, drop.ts_ns)).flatten();
             if let Some(id) = ended {
                 self.drop_ended(id, drop.without_bytes(), world);

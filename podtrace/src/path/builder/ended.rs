@@ -159,6 +159,7 @@ impl Builder {
         }
         if !self.floods.is_empty() && self.floods.may_have(path, world) {
             path.outcome = Outcome::Unknown;
+            path.is_untold = true;
         }
     }
 
@@ -223,7 +224,7 @@ fn is_dropped_there(path: &Path, drop: &KernelDrop, world: &World) -> bool {
     let after_ns = drop.ts_ns.checked_sub(last.ts_ns);
     let may_be = match path.outcome {
         // Of any protocol: the network drops what is for a kernel itself, too.
-        Outcome::Delivered => !path.is_taken() && !drop.is_by_transport(),
+        Outcome::Delivered => path.is_refused_arrival(drop),
         outcome => outcome.has_left(),
     };
     let is_at_once = after_ns.is_some_and(|after_ns| after_ns <= HANDLED_NS);

@@ -6,7 +6,7 @@ use podtrace_ebpf::dropped::{DROP_BURST, DROP_FLOW_BURST, DROP_WINDOW_SHIFT};
 use crate::{
     map::Map,
     model::drop::KernelDrop,
-    packet::Packet,
+    packet::{Packet, Transport},
     path::{Outcome, Path},
     world::World,
 };
@@ -20,8 +20,24 @@ const PAIRS_MAX: usize = 64;
 #[cfg(test)]
 pub(super) const BYTES: usize = WINDOWS_MAX * PAIRS_MAX * 2 * size_of::<(Pair, u64)>();
 
-/// A namespace, and the addresses of packets that were dropped there.
-type Pair = (u64, IpAddr, IpAddr);
+/// Who drops.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum By {
+    /// The network, before a socket could take the packet.
+    Network,
+    /// The socket that a datagram was for.
+    Receiver,
+}
+
+/// Packets that a kernel may take for one flow.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Pair {
+    by: By,
+    /// The namespace that dropped them; 0 if they had no device.
+    netns: u64,
+    source: IpAddr,
+    destination: IpAddr,
+}
 
 /// What kernels have told of drops, by windows of time.
 #[derive(Default)]
@@ -29,7 +45,7 @@ pub(super) struct Floods(VecDeque<Window>);
 
 struct Window {
     number: u64,
-    told: u64,
+    told: [u64; 2],
     of_pairs: Map<Pair, u64>,
 }
 
@@ -51,7 +67,7 @@ impl Floods {
             }
             self.0.push_back(Window {
                 number,
-                told: 0,
+                told: [0; 2],
                 of_pairs: Map::default(),
             });
             self.0.len() - 1
@@ -59,8 +75,16 @@ impl Floods {
         let Some(window) = self.0.get_mut(at) else {
             return;
         };
-        window.told += 1;
-        let pair = (drop.netns, source, destination);
+        let pair = Pair {
+            by: match drop.is_by_receiver(packet) {
+                true => By::Receiver,
+                false => By::Network,
+            },
+            netns: drop.netns,
+            source,
+            destination,
+        };
+        window.told[pair.by as usize] += 1;
         if window.of_pairs.len() < PAIRS_MAX || window.of_pairs.contains_key(&pair) {
             *window.of_pairs.entry(pair).or_default() += 1;
         }
@@ -69,6 +93,9 @@ impl Floods {
     /// Whether nothing shows that a packet has arrived, where as many like it were dropped as a
     /// kernel tells of.
     pub(super) fn may_have(&self, path: &Path, world: &World) -> bool {
+        if path.outcome != Outcome::Delivered || path.refusal.is_some() {
+            return false;
+        }
         let Some(last) = path.last_own_hop() else {
             return false;
         };
@@ -76,17 +103,36 @@ impl Floods {
         let Some(window) = self.0.iter().find(|window| window.number == number) else {
             return false;
         };
-        let is_undecided =
-            path.outcome == Outcome::Delivered && path.refusal.is_none() && !path.is_taken();
-        let (true, Some(point), Some(ends)) = (
-            is_undecided,
-            world.tap_points.get(last.interface),
-            path.ends(),
-        ) else {
+        let (Some(point), Some(ends)) = (world.tap_points.get(last.interface), path.ends()) else {
             return false;
         };
-        let pair = (point.netns_id, ends.source, ends.destination);
-        let told = window.of_pairs.get(&pair).copied().unwrap_or_default();
-        told >= DROP_FLOW_BURST || told > 0 && window.told >= DROP_BURST
+        let is_datagram = matches!(path.packet.transport, Transport::Udp { .. });
+        let may_be = [(By::Network, !path.is_taken()), (By::Receiver, is_datagram)];
+        may_be.into_iter().any(|(by, may_be)| {
+            let pair = Pair {
+                by,
+                netns: point.netns_id,
+                source: ends.source,
+                destination: ends.destination,
+            };
+            may_be && window.is_flood_of(pair)
+        })
+    }
+}
+
+impl Window {
+    /// Whether more of these packets may have been dropped than were told of.
+    fn is_flood_of(&self, pair: Pair) -> bool {
+        let nowhere = Pair { netns: 0, ..pair };
+        let told = |pair: &Pair| self.of_pairs.get(pair).copied().unwrap_or_default();
+        if told(&pair) + told(&nowhere) >= DROP_FLOW_BURST {
+            return true;
+        }
+        // Of many senders, those of some are not told of at all.
+        let is_there = |other: &Pair| {
+            (other.by, other.destination) == (pair.by, pair.destination)
+                && (other.netns == 0 || other.netns == pair.netns)
+        };
+        self.told[pair.by as usize] >= DROP_BURST && self.of_pairs.keys().any(is_there)
     }
 }

@@ -218,46 +218,143 @@ fn equal_packets_are_dropped_one_by_one() {
 }
 
 /// Of a flood, a kernel tells the first drops only: what it does not tell of has not arrived for
-/// sure.
+/// sure. `sender`: that of a packet, by its number.
+fn outcomes_of_flood(
+    dropped: u16,
+    (reason, function): (&str, &str),
+    has_socket: bool,
+    sender: impl Fn(u16) -> String,
+) -> Vec<Outcome> {
+    let mut world = world();
+    if !has_socket {
+        leave_sockets(&mut world);
+    }
+    let mut builder = Builder::new(TIMEOUT_NS);
+    let numbered = |number: u16| {
+        let mut packet = packet("10.244.1.3");
+        if let Network::Ip(ip) = &mut packet.network {
+            (ip.id, ip.source) = (number.into(), sender(number).parse().unwrap());
+        }
+        packet
+    };
+    for number in 0..80 {
+        let (packet, ts_ns) = (numbered(number), 10_000 * u64::from(number));
+        builder.push(&event(ts_ns, VETH2, Egress, &packet), &world);
+        builder.push(&event(ts_ns + 1000, POD2, Ingress, &packet), &world);
+        if has_socket {
+            builder.push(&event(ts_ns + 1500, POD2, Socket, &packet), &world);
+        }
+        if number < dropped {
+            let mut drop = drop_at(ts_ns + 2000, NETNS2, reason);
+            drop.function = Some(function.into());
+            builder.drop_packet(&Origin::default(), &drop, &packet);
+        }
+    }
+    builder.join_drops(SECOND, &world);
+    builder.expire(SECOND);
+    let mut paths = finished(&mut builder);
+    paths.sort_unstable_by_key(|path| path.id);
+    let outcomes = paths.into_iter().map(|mut path| {
+        builder.amend(&mut path, &world);
+        assert_eq!(path.is_untold, path.outcome == Outcome::Unknown);
+        path.outcome
+    });
+    outcomes.collect()
+}
+
 #[test]
 fn packets_of_a_flood_of_drops_are_not_delivered_for_sure() {
-    let mut world = world();
-    leave_sockets(&mut world);
-    for (dropped, outcome) in [(15, Outcome::Delivered), (16, Outcome::Unknown)] {
-        let mut builder = Builder::new(TIMEOUT_NS);
-        let numbered = |number: u16| {
-            let mut packet = packet("10.244.1.3");
-            if let Network::Ip(ip) = &mut packet.network {
-                ip.id = number.into();
-            }
-            packet
-        };
-        for number in 0..20 {
-            let (packet, ts_ns) = (numbered(number), 10_000 * u64::from(number));
-            builder.push(&event(ts_ns, VETH2, Egress, &packet), &world);
-            builder.push(&event(ts_ns + 1000, POD2, Ingress, &packet), &world);
-            if number < dropped {
-                let drop = drop_at(ts_ns + 2000, NETNS2, "NETFILTER_DROP");
-                builder.drop_packet(&Origin::default(), &drop, &packet);
-            }
+    const FIREWALL: (&str, &str) = ("NETFILTER_DROP", "nf_hook_slow");
+    const SOCKET: (&str, &str) = ("SOCKET_RCVBUFF", "udp_queue_rcv_one_skb");
+    let one = |_: u16| "10.244.1.2".to_owned();
+    let many = |number: u16| format!("10.244.1.{}", 100 + number);
+    let (delivered, unknown) = (Outcome::Delivered, Outcome::Unknown);
+    for (by, has_socket) in [(FIREWALL, false), (SOCKET, false), (SOCKET, true)] {
+        for (dropped, outcomes) in [
+            (15, outcomes_of_flood(15, by, has_socket, one)),
+            (16, outcomes_of_flood(16, by, has_socket, one)),
+            (63, outcomes_of_flood(63, by, has_socket, many)),
+            (64, outcomes_of_flood(64, by, has_socket, many)),
+        ] {
+            let (first, rest) = outcomes.split_at(dropped);
+            let expected = if matches!(dropped, 16 | 64) {
+                unknown
+            } else {
+                delivered
+            };
+            assert!(
+                first.iter().all(|one| *one == Outcome::Dropped),
+                "{by:?} {first:?}"
+            );
+            assert!(
+                rest.iter().all(|one| *one == expected),
+                "{by:?} {dropped} {rest:?}"
+            );
         }
-        builder.join_drops(SECOND, &world);
-        builder.expire(SECOND);
-        let paths = finished(&mut builder).into_iter().map(|mut path| {
-            builder.amend(&mut path, &world);
-            path.outcome
-        });
-        let outcomes: Vec<_> = paths.collect();
-        let dropped = usize::from(dropped);
-        assert!(
-            outcomes[..dropped]
-                .iter()
-                .all(|one| *one == Outcome::Dropped)
-        );
-        assert!(
-            outcomes[dropped..].iter().all(|one| *one == outcome),
-            "{outcomes:?}"
-        );
+    }
+    // What is dropped behind the socket takes nothing from what has arrived.
+    let outcomes = outcomes_of_flood(80, ("QUEUE_PURGE", "udp_destruct_common"), true, one);
+    assert!(outcomes.iter().all(|one| *one == delivered));
+}
+
+/// A datagram that its socket has no room for, whether a tap tells of sockets or not, and before or
+/// after its path has ended.
+#[test]
+fn datagram_that_its_socket_refuses_was_dropped() {
+    let (mut bare, with_sockets) = (world(), world());
+    leave_sockets(&mut bare);
+    for (reason, function, outcome) in [
+        (
+            "SOCKET_RCVBUFF",
+            Some("udp_queue_rcv_one_skb"),
+            Outcome::Dropped,
+        ),
+        (
+            "SOCKET_RCVBUFF",
+            Some("__udp_enqueue_schedule_skb"),
+            Outcome::Dropped,
+        ),
+        ("SOCKET_RCVBUFF", None, Outcome::Dropped),
+        (
+            "PROTO_MEM",
+            Some("udpv6_queue_rcv_one_skb"),
+            Outcome::Dropped,
+        ),
+        (
+            "NOT_SPECIFIED",
+            Some("udp_queue_rcv_one_skb"),
+            Outcome::Dropped,
+        ),
+        // Copies of others, and what nobody has read when its socket closes.
+        ("SOCKET_RCVBUFF", Some("raw_rcv"), Outcome::Delivered),
+        (
+            "QUEUE_PURGE",
+            Some("udp_destruct_common"),
+            Outcome::Delivered,
+        ),
+        (
+            "NOT_SPECIFIED",
+            Some("udp_destruct_common"),
+            Outcome::Delivered,
+        ),
+    ] {
+        for (world, has_socket) in [(&bare, false), (&with_sockets, true)] {
+            let packet = packet("10.244.1.3");
+            let mut builder = Builder::new(TIMEOUT_NS);
+            builder.push(&event(1000, VETH2, Egress, &packet), world);
+            builder.push(&event(2000, POD2, Ingress, &packet), world);
+            if has_socket {
+                builder.push(&event(2500, POD2, Socket, &packet), world);
+            }
+            let mut drop = drop_at(3000, NETNS2, reason);
+            drop.function = function.map(Into::into);
+            builder.drop_packet(&Origin::default(), &drop, &packet);
+            builder.join_drops(SECOND, world);
+            builder.expire(SECOND);
+            let mut path = builder.take_only_finished().unwrap();
+            builder.amend(&mut path, world);
+            assert_eq!(path.outcome, outcome, "{reason} {function:?} {has_socket}");
+        }
     }
 }
 
