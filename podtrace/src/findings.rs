@@ -24,6 +24,7 @@ mod opening;
 mod overflows;
 mod party;
 mod queries;
+mod receive_buffer;
 mod roads;
 mod run;
 mod side;
@@ -66,6 +67,8 @@ pub enum Kind {
     PmtuBlackHole,
     /// A full queue of connections leaves those that ask without an answer.
     AcceptQueueFull,
+    /// Datagrams find no room at the socket that they are for.
+    ReceiveBufferFull,
     /// Nobody answers who asks for a connection.
     SynUnanswered,
     /// One of two queries of a socket is lost where connection tracking takes up both at once.
@@ -96,6 +99,7 @@ impl Kind {
             Self::OneWayNat => "one_way_nat",
             Self::PmtuBlackHole => "pmtu_black_hole",
             Self::AcceptQueueFull => "accept_queue_full",
+            Self::ReceiveBufferFull => "receive_buffer_full",
             Self::SynUnanswered => "syn_unanswered",
             Self::ConntrackRace => "conntrack_race",
             Self::DnsUnanswered => "dns_unanswered",

@@ -21,7 +21,9 @@ impl Judge<'_> {
             .one_way_nat()
             .or_else(|| self.opening(talk))
             .or_else(|| aborted(talk))
-            .or_else(|| datagrams_refused(talk));
+            .or_else(|| datagrams_refused(talk))
+            .or_else(|| self.receive_buffer(talk, Of::Client))
+            .or_else(|| self.receive_buffer(talk, Of::Server));
         if let Some(one) = one {
             return vec![one];
         }

@@ -1,5 +1,7 @@
 //! A conversation: the packets of two ends, in both directions, before and after each
 //! translation.
+use std::net::IpAddr;
+
 use super::{
     Finding, Kind, Party,
     opening::Opening,
@@ -148,6 +150,14 @@ impl Conversation {
     /// Who receives on a side.
     pub(super) fn receiver(&self, of: Of) -> &Party {
         &self.parties[1 - of as usize]
+    }
+
+    /// The socket that a side is for.
+    pub(super) fn socket(&self, of: Of) -> (IpAddr, Option<u16>) {
+        match of {
+            Of::Client => self.reached.to(),
+            Of::Server => self.client.from(),
+        }
     }
 
     /// Whether it is unicast DNS over UDP.

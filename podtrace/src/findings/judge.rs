@@ -1,7 +1,7 @@
 //! What a judgement of conversations depends on, beside themselves.
 use std::net::IpAddr;
 
-use super::{conversation::Conversation, overflows::Overflows};
+use super::{conversation::Conversation, overflows::Overflows, side::Of};
 use crate::{map::Map, model::facts::ListenCounters, path::losses::Losses};
 
 /// Judges conversations at one time.
@@ -12,6 +12,8 @@ pub(super) struct Judge<'a> {
     overflows: &'a Overflows,
     /// How many connections each server has answered.
     accepted: Map<(IpAddr, Option<u16>), u64>,
+    /// How many datagrams found no room at each socket.
+    unread: Map<(IpAddr, Option<u16>), u64>,
 }
 
 impl<'a> Judge<'a> {
@@ -28,6 +30,7 @@ impl<'a> Judge<'a> {
             partial_ns,
             overflows,
             accepted: Map::default(),
+            unread: Map::default(),
         }
     }
 
@@ -37,7 +40,21 @@ impl<'a> Judge<'a> {
         for talk in answered.filter(|talk| talk.opening.is_answered()) {
             *self.accepted.entry(talk.reached.to()).or_default() += 1;
         }
+        for talk in conversations {
+            for of in [Of::Client, Of::Server] {
+                let told = talk.side(of).unread.told;
+                if told > 0 {
+                    *self.unread.entry(talk.socket(of)).or_default() += told;
+                }
+            }
+        }
         self
+    }
+
+    /// How many datagrams of all conversations found no room at the socket that a side is for.
+    pub(super) fn unread(&self, talk: &Conversation, of: Of) -> u64 {
+        let unread = self.unread.get(&talk.socket(of));
+        unread.copied().unwrap_or_default()
     }
 
     /// How many other connections the same server has answered.

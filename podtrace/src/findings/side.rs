@@ -5,6 +5,7 @@ use podtrace_ebpf::record::Direction;
 
 use super::{
     lost::{Lost, Refused, length},
+    receive_buffer::Unread,
     run::Runs,
 };
 use crate::{
@@ -55,6 +56,8 @@ pub(super) struct Side {
     /// lost and have arrived or left.
     pub(super) copies: u64,
     pub(super) repaired: u64,
+    /// Those that their socket had no room for.
+    pub(super) unread: Unread,
     /// The numbers of the newest paths that were lost.
     newest_lost: [u64; 4],
     /// One that somebody refused; of its end nothing is kept where one was lost.
@@ -189,6 +192,7 @@ impl Side {
         self.last_ns = self.last_ns.max(ts_ns);
         let fate = Fate::of(path, of);
         self.counts[fate as usize] += 1;
+        self.unread.add(path);
         match fate {
             Fate::Arrived | Fate::Left => self.add_through(path, ts_ns, fate, world),
             Fate::Lost => self.add_lost(path, ts_ns, world),

@@ -2,6 +2,7 @@ mod dns;
 mod fixture;
 mod healthy;
 mod network;
+mod receive_buffer;
 mod tcp;
 
 use fixture::{CLIENT, SERVER, Shot, echo, found, kinds, shown, udp};

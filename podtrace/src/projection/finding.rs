@@ -12,8 +12,9 @@ object! {
     /// at the end, before the summary, the worst first.
     pub(crate) FindingObject<'a> as "finding" {
         /// what it is about: `reply_lost`, `request_lost`, `one_way_nat`, `pmtu_black_hole`,
-        /// `accept_queue_full`, `syn_unanswered`, `conntrack_race`, `dns_unanswered`, `refused`,
-        /// `neighbour_unanswered`, `duplicate_address`, `one_way`, `lossy` or `asymmetric_route`
+        /// `accept_queue_full`, `receive_buffer_full`, `syn_unanswered`, `conntrack_race`,
+        /// `dns_unanswered`, `refused`, `neighbour_unanswered`, `duplicate_address`, `one_way`,
+        /// `lossy` or `asymmetric_route`
         kind: &'static str,
         /// what is found, in one sentence
         what: &'a str,

@@ -62,6 +62,7 @@ impl Diagnosis {
                 Kind::OneWayNat
                     | Kind::PmtuBlackHole
                     | Kind::AcceptQueueFull
+                    | Kind::ReceiveBufferFull
                     | Kind::ConntrackRace
                     | Kind::DnsUnanswered
                     | Kind::NeighbourUnanswered

@@ -64,7 +64,7 @@ function timeline() {
 /** How bad a finding is, as the outcomes are. */
 function findingTone({ kind }) {
   if (["asymmetric_route", "duplicate_address"].includes(kind)) return 3;
-  return ["refused", "accept_queue_full", "dns_unanswered", "neighbour_unanswered"].includes(kind) ? 1 : 0;
+  return ["refused", "accept_queue_full", "receive_buffer_full", "dns_unanswered", "neighbour_unanswered"].includes(kind) ? 1 : 0;
 }
 
 function findings() {
