@@ -19,7 +19,7 @@ use crate::{
     path::{
         Path,
         ends::ends as named,
-        flow::{FlowKey, is_answer, is_from_server, protocol_name},
+        flow::{FlowKey, is_answer, is_from_server, protocol_name, reached},
     },
     text::count::counted,
     verdict::Confidence,
@@ -83,15 +83,15 @@ impl Conversation {
 
     /// Adds a path of one of its packets.
     pub(super) fn add(&mut self, path: &Path, before: Ends, world: &World) {
-        let is_answer = is_answer(path, before, self.client);
+        let is_answer = is_answer(path, before, self.client, self.reached);
         let of = if is_answer { Of::Server } else { Of::Client };
         self.last_ns = self.last_ns.max(path.last_ns());
         self.name(path, is_answer, world);
         let fate = Fate::of(path, of);
         if is_answer {
             self.add_answer(path, fate);
-        } else if let Some(ends) = path.ends() {
-            self.reached = ends;
+        } else {
+            self.reached = reached(path, self.client, self.reached);
         }
         self.side_mut(of).add(path, of, world);
         if self.protocol == IPPROTO_TCP {

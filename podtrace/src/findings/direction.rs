@@ -70,7 +70,7 @@ fn died(talk: &Conversation, kind: Kind, of: Of) -> Finding {
         0 => format!("{} of {packets} lost", side.count(Fate::Lost)),
         through => format!(
             "the last {} of {packets} lost, {through} arrived or left before",
-            side.runs.last()
+            side.runs.last().min(side.count(Fate::Lost))
         ),
     }];
     evidence.extend(lost.map(|lost| lost.evidence()).unwrap_or_default());

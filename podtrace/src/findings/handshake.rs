@@ -176,7 +176,9 @@ fn lost(talk: &Conversation) -> Finding {
     let place = lost.map_or_else(|| "its way".to_owned(), |lost| lost.place());
     let sentence = format!("SYN unanswered: what {client} sends to {server} is lost after {place}");
     let syns = counted(talk.opening.syns, "SYN");
-    let mut evidence = vec![format!("{} of {syns} lost", side.count(Fate::Lost))];
+    // What is no SYN may be lost, too.
+    let lost_syns = side.count(Fate::Lost).min(talk.opening.syns);
+    let mut evidence = vec![format!("{lost_syns} of {syns} lost")];
     evidence.extend(lost.map(|lost| lost.evidence()).unwrap_or_default());
     Finding {
         evidence,

@@ -2,7 +2,7 @@
 use super::side::Fate;
 use crate::{
     packet::{TCP_ACK, TCP_RST, TCP_SYN, Transport, asks_to_connect},
-    path::{Outcome, Path},
+    path::{LateOf, Outcome, Path},
     world::World,
 };
 
@@ -66,7 +66,8 @@ impl Opening {
             return;
         };
         let ts_ns = path.first_ns();
-        let is_new = u64::from(path.late_of.is_none());
+        // What a later report corrects was counted before, unless that was not taken.
+        let is_new = u64::from(path.late_of.is_none() || self.syns == 0);
         match (is_answer, flags & (TCP_SYN | TCP_ACK | TCP_RST)) {
             (false, TCP_SYN) => {
                 self.sequence = Some(sequence);
@@ -75,13 +76,17 @@ impl Opening {
                 if fate == Fate::Arrived {
                     self.reached_netns = path.last_point(world).map(|point| point.netns_id);
                 }
+                let was_unanswered = |before: LateOf| before.outcome == Outcome::Unanswered;
+                if path.late_of.is_some_and(was_unanswered) {
+                    self.reached = self.reached.saturating_sub(1);
+                }
                 if path.outcome == Outcome::Unanswered {
                     self.reached += 1;
                     self.reached_at = self.reached_at.take().or_else(|| place(path, world));
                 }
             }
             (true, flags) if flags & TCP_SYN != 0 => {
-                self.syn_acks += is_new;
+                self.syn_acks += u64::from(path.late_of.is_none());
                 self.answered = Some(acknowledgment.wrapping_sub(1));
                 self.repeated += u64::from(self.data > 0);
             }

@@ -5,7 +5,7 @@ mod network;
 mod receive_buffer;
 mod tcp;
 
-use fixture::{CLIENT, SERVER, Shot, echo, found, kinds, shown, udp};
+use fixture::{CLIENT, SERVER, Shot, echo, found, kinds, shown, syn, syn_ack, udp};
 
 use super::*;
 use crate::{packet::Ends, path::Outcome, rules::fixture::healthy as facts};
@@ -117,6 +117,38 @@ fn reply_that_is_not_translated_back() {
     insta::assert_snapshot!(shown(&strange, facts(), 1000));
     let proper = udp(1, true, 80).translated(ends(pod, client), ends(service, client));
     assert_eq!(kinds(&[asked(0).path(), proper.path()], 1000), []);
+}
+
+/// Its destination is a node's, which stands for the client.
+#[test]
+fn answer_that_is_not_translated_back_is_no_request() {
+    let ends = |from: (&str, u16), to: (&str, u16)| Ends {
+        source: from.0.parse().unwrap(),
+        destination: to.0.parse().unwrap(),
+        ports: Some((from.1, to.1)),
+    };
+    let (client, service) = ((CLIENT, 5000), ("10.96.0.1", 80));
+    let (node, pod) = (("10.244.2.1", 6000), (SERVER, 80));
+    let asked = |ms| {
+        syn(ms)
+            .to("10.96.0.1")
+            .translated(ends(client, service), ends(node, pod))
+    };
+    let answer = |ms| {
+        let shot = syn_ack(ms).to("10.244.2.1").port(6000);
+        shot.dropped(2, "NETFILTER_DROP", "nft_do_chain")
+    };
+    let syns = (0..4).map(|n| asked(1000 * n).path());
+    let answers = (0..6).map(|n| answer(1000 * n + 1).path());
+    let mut paths: Vec<_> = syns.chain(answers).collect();
+    paths.sort_by_key(Path::first_ns);
+    insta::assert_snapshot!(shown(&paths, facts(), 9000));
+    // A SYN that died before it was translated shows nothing of where the others went.
+    let early = syn(4000).to("10.96.0.1").lost(1).path();
+    paths.push(early);
+    paths.push(answer(4001).path());
+    let told = shown(&paths, facts(), 9000);
+    assert!(told.starts_with("reply_lost"), "{told}");
 }
 
 #[test]

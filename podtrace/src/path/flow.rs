@@ -85,12 +85,22 @@ pub(crate) fn is_from_server(packet: &Packet, ends: Ends) -> bool {
 }
 
 /// Whether a path leads to the client of a flow. `before`: its ends where it was first seen;
-/// `client`: those of the client's packets.
-pub(crate) fn is_answer(path: &Path, before: Ends, client: Ends) -> bool {
-    let is_for_client = |ends: Ends| ends.to() == client.from();
+/// `client`: those of the client's packets; `reached`: theirs where they were seen last. An answer that
+/// dies before it is translated back is for where they seem to come from there.
+pub(crate) fn is_answer(path: &Path, before: Ends, client: Ends, reached: Ends) -> bool {
+    let is_for_client = |ends: Ends| ends.to() == client.from() || ends == reached.reversed();
     if let Transport::Echo { reply, .. } = path.packet.transport {
         return reply;
     }
     before.from() != client.from()
         && (is_for_client(before) || path.ends().is_some_and(is_for_client))
+}
+
+/// The ends that the packets of a flow have where they were seen last, by a path of its client: that
+/// of a packet which died on its way shows less than is known.
+pub(crate) fn reached(path: &Path, client: Ends, known: Ends) -> Ends {
+    match path.ends() {
+        Some(ends) if known == client || ends != client => ends,
+        _ => known,
+    }
 }

@@ -25,7 +25,7 @@ use crate::{
     path::{
         Outcome, Path, RoundTrip,
         ends::ends,
-        flow::{FlowKey, is_answer, is_from_server, keys, protocol_name},
+        flow::{FlowKey, is_answer, is_from_server, keys, protocol_name, reached},
         service::{service_behind, service_of},
     },
     world::World,
@@ -89,6 +89,8 @@ struct Counts {
     keys: Vec<FlowKey>,
     protocol: u8,
     client: Ends,
+    /// The ends of the client's packets where they were seen last.
+    reached: Ends,
     names: [EndName; 2],
     service: Option<Arc<str>>,
     /// From the client, and to it.
@@ -226,6 +228,7 @@ impl Counts {
             keys: Vec::new(),
             protocol: path.packet.ip_protocol().unwrap_or_default(),
             client,
+            reached: client,
             names: [EndName::Unknown, EndName::Unknown],
             service: None,
             volumes: [Volume::default(); 2],
@@ -240,7 +243,10 @@ impl Counts {
     }
 
     fn add(&mut self, path: &Path, before: Ends, is_repeated: bool, world: &World) {
-        let is_answer = is_answer(path, before, self.client);
+        let is_answer = is_answer(path, before, self.client, self.reached);
+        if !is_answer {
+            self.reached = reached(path, self.client, self.reached);
+        }
         let direction = usize::from(is_answer);
         self.name(path, is_answer, world);
         self.outcomes[path.outcome.index()] += 1;
