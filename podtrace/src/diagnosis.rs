@@ -255,6 +255,24 @@ impl Diagnosis {
         let Some(way) = self.way(path, world) else {
             return false;
         };
+        self.add_of(way, path, world);
+        true
+    }
+
+    /// Takes a path that has ended, of a packet that neither of the two sends or gets, if it answers
+    /// one of theirs: it died before its ends were translated back. Returns whether it does.
+    pub fn add_untranslated(&mut self, path: &Path, world: &World) -> bool {
+        let ends = path.packet.ends().filter(|ends| ends.ports.is_some());
+        let is_answer = ends.is_some_and(|ends| self.answers.contains(&key(ends)));
+        let protocol = self.request.any().map(|path| path.packet.protocol());
+        let is_one = is_answer && protocol == Some(path.packet.protocol());
+        if is_one {
+            self.add_of(Way::Reply, path, world);
+        }
+        is_one
+    }
+
+    fn add_of(&mut self, way: Way, path: &Path, world: &World) {
         self.begun_ns.get_or_insert(self.now_ns);
         let verdict = verdict(path, world);
         let class = Class::of(path, way, verdict.as_ref());
@@ -273,7 +291,6 @@ impl Diagnosis {
             let ends = [path.packet.ends(), path.ends()].into_iter().flatten();
             self.answers.extend(ends.map(|ends| key(ends.reversed())));
         }
-        true
     }
 
     fn add_question(&mut self, about: IpAddr, path: &Path, world: &World) {

@@ -317,7 +317,10 @@ impl Diagnosis {
             let decision = Decision::new(Conclusion::Unknown, sentence);
             return decision.about(way, Some(path)).advised(advice);
         }
-        let why = verdict(path, world).map(|verdict| verdict.cause.to_string());
+        let why = match path.ambiguous {
+            true => Some("ambiguous, as equal packets were under way at once".to_owned()),
+            false => verdict(path, world).map(|verdict| verdict.cause.to_string()),
+        };
         let why = why.map_or_else(String::new, |why| {
             let why = why.strip_prefix("unknown: ").unwrap_or(&why).to_owned();
             format!(": {why}")

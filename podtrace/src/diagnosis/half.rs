@@ -44,6 +44,8 @@ impl Class {
             Self::Unheard if way == Way::Reply => Self::Delivered,
             Self::Left if has_cause => Self::Lost,
             Self::Lost if verdict.is_some_and(Verdict::may_wait) => Self::Unknown,
+            // It may be an equal packet that went on.
+            Self::Lost if path.ambiguous => Self::Unknown,
             class => class,
         }
     }

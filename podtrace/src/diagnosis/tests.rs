@@ -4,7 +4,8 @@ use super::{fixture::*, *};
 use crate::{
     identity::kubernetes::{ClusterPod, ClusterUpdate},
     model::{facts::Qdisc, origin::Origin},
-    path::Outcome,
+    packet::{Ends, Network, TCP_ACK, TCP_SYN},
+    path::{LateOf, Outcome, Translation},
     rules::fixture::{healthy, ip},
     update::Update,
     verdict::tests::roads::{answer, road},
@@ -28,7 +29,7 @@ fn later_reports_correct_earlier_ones() {
     let world = world(healthy());
     let lost = echo(1, false, &road(4));
     let mut late = echo(2, false, &road(10).ended(Outcome::Delivered));
-    late.late_of = Some(crate::path::LateOf::of(&lost));
+    late.late_of = Some(LateOf::of(&lost));
     let reply = echo(3, true, &answer(10).ended(Outcome::Delivered));
     let diagnosis = diagnose(pair(None), &[lost, late, reply], &world);
     let report = diagnosis.conclude(0, &world);
@@ -272,7 +273,7 @@ fn what_a_shaper_may_hold_back_is_not_lost() {
     assert_eq!(conclusion("tbf", one), Conclusion::Unknown);
     assert_eq!(conclusion("fq_codel", one), Conclusion::Lost);
     let mut late = echo(2, false, &road(10).ended(Outcome::Delivered));
-    late.late_of = Some(crate::path::LateOf::of(&waits));
+    late.late_of = Some(LateOf::of(&waits));
     let reply = echo(3, true, &answer(10).ended(Outcome::Delivered));
     assert_eq!(
         conclusion("tbf", &[waits, late, reply]),
@@ -316,4 +317,77 @@ fn interfaces_of_other_pods_may_be_unwatched() {
         let lost = diagnosis.conclude(0, &world).conclusion;
         assert_eq!(lost == Conclusion::Lost, !pods.contains(&21), "{pods:?}");
     }
+}
+
+/// Which of equal packets went on is not known.
+#[test]
+fn equal_packets_of_two_pods_are_not_lost() {
+    let world = world(healthy());
+    for ended in [road(4), road(4).ended(Outcome::Dropped)] {
+        let mut path = echo(1, false, &ended);
+        let report = diagnose(pair(None), std::slice::from_ref(&path), &world).conclude(0, &world);
+        assert_eq!(report.conclusion, Conclusion::Lost);
+        path.ambiguous = true;
+        let report = diagnose(pair(None), &[path], &world).conclude(0, &world);
+        assert_eq!(report.conclusion, Conclusion::Unknown);
+        assert!(report.verdict.contains("ambiguous"), "{}", report.verdict);
+    }
+}
+
+/// The answer is for the node, which stands for the source.
+#[test]
+fn answer_that_dies_before_it_is_translated_back_is_a_reply() {
+    let world = world(healthy());
+    let mut request = syn(1, &road(10).ended(Outcome::Delivered));
+    let before = request.packet.ends().unwrap();
+    let after = Ends {
+        source: ip("10.244.2.1"),
+        ports: Some((6000, 80)),
+        ..before
+    };
+    request.translations = vec![Translation {
+        hop: 7,
+        before,
+        after,
+    }];
+    let mut reply = syn(2, &answer(2));
+    if let Network::Ip(ip) = &mut reply.packet.network {
+        ip.destination = after.source;
+    }
+    if let Transport::Tcp {
+        source,
+        destination,
+        flags,
+        ..
+    } = &mut reply.packet.transport
+    {
+        (*source, *destination, *flags) = (80, 6000, TCP_SYN | TCP_ACK);
+    }
+    let mut diagnosis = Diagnosis::new(pair(Some(Protocol::Tcp)), Mode::Watched);
+    assert!(!diagnosis.add_untranslated(&reply, &world));
+    diagnosis.add(&request, &world);
+    assert!(diagnosis.add_untranslated(&reply, &world));
+    diagnosis.advance(10_000_000_000);
+    let report = diagnosis.conclude(0, &world);
+    assert_eq!(report.conclusion, Conclusion::Lost);
+    assert!(
+        report.verdict.contains("the reply died"),
+        "{}",
+        report.verdict
+    );
+    assert_eq!((report.request.delivered, report.reply.lost), (1, 1));
+    // Nothing tells the echo replies to several pods apart.
+    let mut request = echo(3, false, &road(10).ended(Outcome::Delivered));
+    let before = request.packet.ends().unwrap();
+    let after = Ends {
+        source: ip("10.244.2.1"),
+        ..before
+    };
+    request.translations = vec![Translation {
+        hop: 7,
+        before,
+        after,
+    }];
+    let report = diagnose(pair(None), &[request], &world).conclude(0, &world);
+    assert_eq!(report.conclusion, Conclusion::Unknown, "{}", report.verdict);
 }

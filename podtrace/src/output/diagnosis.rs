@@ -95,6 +95,12 @@ impl Consumer for DiagnosisReport {
         }
     }
 
+    fn on_hidden(&mut self, path: &Path, world: &World) {
+        if self.diagnosis.add_untranslated(path, world) {
+            self.findings.add(path, world);
+        }
+    }
+
     fn on_loss(&mut self, lost: LostSpan) {
         self.findings.note_loss(lost);
     }

@@ -143,7 +143,7 @@ impl Consumer for Printer {
         self.format.path(&mut self.text, path, world);
     }
 
-    fn on_hidden(&mut self, path: &Path) {
+    fn on_hidden(&mut self, path: &Path, _: &World) {
         self.format.hidden(path);
     }
 

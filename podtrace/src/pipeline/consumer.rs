@@ -67,7 +67,7 @@ pub trait Consumer {
     fn on_path(&mut self, _path: &Path, _world: &World) {}
 
     /// One finished path that is not shown: not asked for, or before what is.
-    fn on_hidden(&mut self, _path: &Path) {}
+    fn on_hidden(&mut self, _path: &Path, _world: &World) {}
 
     /// A kernel says that it has dropped a packet, which may have no path: no tap has seen it then.
     fn on_drop(&mut self, _drop: &KernelDrop, _packet: &Packet, _world: &World) {}

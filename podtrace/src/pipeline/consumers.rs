@@ -87,8 +87,9 @@ impl Consumers {
             .for_each(|consumer| consumer.on_path(path, world));
     }
 
-    pub(super) fn hidden(&mut self, path: &Path) {
-        self.each().for_each(|consumer| consumer.on_hidden(path));
+    pub(super) fn hidden(&mut self, path: &Path, world: &World) {
+        self.each()
+            .for_each(|consumer| consumer.on_hidden(path, world));
     }
 
     pub(super) fn drop_packet(&mut self, drop: &KernelDrop, packet: &Packet, world: &World) {

@@ -80,7 +80,7 @@ impl Pipeline {
     fn show_path(&mut self, mut path: Box<Path>) {
         // The events of earlier packets were refused as they came.
         if path.id < self.show_from {
-            self.consumers.hidden(&path);
+            self.consumers.hidden(&path, &self.world);
             return;
         }
         self.builder.amend(&mut path, &self.world);
@@ -115,7 +115,7 @@ impl Pipeline {
             self.consumers.path(&path, &self.world);
             path.late_of = before;
         } else {
-            self.consumers.hidden(&path);
+            self.consumers.hidden(&path, &self.world);
         }
         self.builder.keep(path);
         if self.has_shown_all() {

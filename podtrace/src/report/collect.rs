@@ -332,7 +332,7 @@ impl Consumer for Collector {
         }
     }
 
-    fn on_hidden(&mut self, path: &Path) {
+    fn on_hidden(&mut self, path: &Path, _: &World) {
         self.writer.pass_over(path);
     }
 

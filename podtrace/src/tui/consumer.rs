@@ -139,7 +139,7 @@ impl Consumer for Feeder {
         }
     }
 
-    fn on_hidden(&mut self, path: &Path) {
+    fn on_hidden(&mut self, path: &Path, _: &World) {
         self.writer.pass_over(path);
     }
 

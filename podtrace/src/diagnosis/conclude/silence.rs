@@ -34,6 +34,8 @@ impl Diagnosis {
             self.unseen
         } else if lost > 0 {
             Some("podtrace has lost events")
+        } else if is_masqueraded(path) {
+            Some("it may have died before its destination was translated back")
         } else if !self.would_show_answer(path, world) {
             Some("it may leave by an interface that podtrace does not tap")
         } else {
@@ -206,6 +208,13 @@ fn answer(path: &Path, world: &World) -> Option<Sent> {
         to,
         ports: (from_port, to_port),
     })
+}
+
+/// Whether nothing tells the answer to a packet from those to others, until it is translated back.
+fn is_masqueraded(path: &Path) -> bool {
+    let mut translations = path.translations.iter();
+    let has_ports = path.packet.ports().is_some();
+    !has_ports && translations.any(|one| one.is_of_source())
 }
 
 /// Whether a packet that arrives is answered, unless something is wrong.
