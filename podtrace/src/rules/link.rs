@@ -77,12 +77,8 @@ pub fn off_link(view: View<'_>, at: At<'_>, address: IpAddr) -> Option<Cause> {
 
 /// The bridge that an interface is behind, if all of its ports lead to known interfaces.
 fn segment<'a>(view: View<'a>, at: At<'a>) -> Option<At<'a>> {
-    let bridge = match at.device.kind {
-        DeviceKind::Bridge => Some(at),
-        _ => at.bridge().or_else(|| view.peer(at)?.bridge()),
-    };
     let leads_out = |bridge: &At<'a>| ports(*bridge).any(|port| view.peer(port).is_none());
-    bridge.filter(|bridge| !leads_out(bridge))
+    bridge_of(view, at).filter(|bridge| !leads_out(bridge))
 }
 
 /// Where a bridge sends a frame.
@@ -226,17 +222,34 @@ pub fn stale_mac(view: View<'_>, at: At<'_>, address: IpAddr, mac: Mac) -> Optio
     let is_near = |owner: &At<'_>| owner.node.node == at.node.node;
     let mut owners = view.owners(address).filter(is_near);
     let (first, second) = (owners.next(), owners.next());
-    let right = match (first, second) {
-        (Some(owner), None) => owner.device.mac?,
+    let owner = match (first, second) {
+        // Of who is on another link, no frame can be for the address.
+        (Some(owner), None) if is_beside(view, at, owner) => owner,
         // Several have the address, or a bridge stands for it.
         _ => return None,
     };
+    let right = owner.device.mac?;
     (right != mac).then(|| Cause::WrongMac {
         at: view.place(at),
         address: Some(address),
         mac,
         right: Some(right),
     })
+}
+
+/// Whether two interfaces are on one link: the ends of a pair, or behind one bridge.
+fn is_beside(view: View<'_>, one: At<'_>, other: At<'_>) -> bool {
+    let is_pair = view.peer(one).is_some_and(|peer| peer.is(other));
+    let bridges = bridge_of(view, one).zip(bridge_of(view, other));
+    is_pair || bridges.is_some_and(|(one, other)| one.is(other))
+}
+
+/// The bridge that an interface is, or is behind.
+fn bridge_of<'a>(view: View<'a>, at: At<'a>) -> Option<At<'a>> {
+    match at.device.kind {
+        DeviceKind::Bridge => Some(at),
+        _ => at.bridge().or_else(|| view.peer(at)?.bridge()),
+    }
 }
 
 /// Whether several interfaces have an address that packets are sent to.

@@ -15,7 +15,7 @@ use super::*;
 use crate::{
     model::{
         facts::{Device, NodeFacts, Qdisc, Space},
-        tables::{LOCAL_TABLE, NeighbourState, Route, RouteKind, Rule, RuleAction},
+        tables::{FdbEntry, LOCAL_TABLE, NeighbourState, Route, RouteKind, Rule, RuleAction},
     },
     packet::{IcmpError, Mac},
     path::refusal::{Reason, Refusal},

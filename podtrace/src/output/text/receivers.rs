@@ -6,7 +6,7 @@ use podtrace_ebpf::record::Direction;
 use super::{micros, remarks::clock_remarks};
 use crate::{
     model::tap_point::TapPoint,
-    path::{Outcome, Path},
+    path::{Hop, Outcome, Path},
     world::World,
 };
 
@@ -70,7 +70,50 @@ fn reached_pods(path: &Path, world: &World) -> Vec<u32> {
         let point = world.tap_points.get(*interface);
         point.is_some_and(|point| point.in_pod)
     };
-    let hops = path.hops.iter();
-    let hops = hops.filter(|hop| hop.direction == Direction::Ingress && !hop.aside);
-    hops.map(|hop| hop.interface).filter(is_pods).collect()
+    let hops = path.hops.iter().enumerate();
+    let hops = hops.filter(|(number, hop)| {
+        hop.direction == Direction::Ingress && !hop.aside && !goes_on(path, *number, world)
+    });
+    hops.map(|(_, hop)| hop.interface).filter(is_pods).collect()
+}
+
+/// Whether who has got the packet at a hop has sent it on: a router is no receiver.
+fn goes_on(path: &Path, number: usize, world: &World) -> bool {
+    let netns = |hop: &Hop| Some(world.tap_points.get(hop.interface)?.netns_id);
+    let here = path.hops.get(number).and_then(netns);
+    let mut later = path.hops.iter().skip(number + 1);
+    later.any(|hop| hop.direction == Direction::Egress && !hop.aside && netns(hop) == here)
+}
+
+#[cfg(test)]
+mod tests {
+    use podtrace_ebpf::record::Direction::{Egress, Ingress};
+
+    use super::*;
+    use crate::{
+        path::builder::tests,
+        world::fixture::{POD1, POD2, VETH1, VETH2, world},
+    };
+
+    /// Of a packet for many, each pod that keeps it is one.
+    #[test]
+    fn pod_that_sends_a_packet_on_is_no_receiver() {
+        let through = [(POD2, Ingress), (POD2, Egress), (VETH2, Ingress)];
+        let to_first = [(VETH1, Egress), (POD1, Ingress)];
+        let to_second = [(VETH2, Egress), (POD2, Ingress)];
+        for (hops, pods) in [
+            ([&through[..], &to_first].concat(), vec![POD1]),
+            ([&to_first[..], &to_second].concat(), vec![POD1, POD2]),
+        ] {
+            let mut path = tests::path(1);
+            let one = path.hops[0].clone();
+            let hops = hops.into_iter().map(|(interface, direction)| Hop {
+                interface,
+                direction,
+                ..one.clone()
+            });
+            path.hops = hops.collect();
+            assert_eq!(reached_pods(&path, &world()), pods);
+        }
+    }
 }

@@ -43,8 +43,15 @@ impl<'a> State<'a> {
                 Step::to(self.move_to(bridge, Direction::Ingress), Vec::new()).filtered(up_filtered)
             }
             Ok(Forwarded::Port(port)) => {
-                Step::to(self.move_to(port, Direction::Egress), Vec::new())
-                    .filtered(Filtered::bridged(self.at, bridge, port))
+                let next = self.move_to(port, Direction::Egress);
+                match self
+                    .stale_mac(view)
+                    .filter(|_| !self.is_routed_by(view, mac))
+                {
+                    Some(cause) => Step::stopped(self.to_owner(view).or(Some(next)), cause),
+                    None => Step::to(next, Vec::new())
+                        .filtered(Filtered::bridged(self.at, bridge, port)),
+                }
             }
             Ok(Forwarded::Flood) => self.flood(view, up_filtered),
             Err(cause) => Step::stopped(self.to_owner(view), self.with_sender(view, cause)),
@@ -126,6 +133,13 @@ impl<'a> State<'a> {
         let mut ports = view.owners(next).filter_map(|owner| view.peer(owner));
         let port = ports.find(|port| port.bridge().is_some_and(|theirs| theirs.is(bridge)))?;
         Some(self.move_to(port, Direction::Egress))
+    }
+
+    /// Whether who has a MAC address forwards what is not for itself: a wrong one may lead there all
+    /// the same.
+    fn is_routed_by(self, view: View<'a>, mac: Mac) -> bool {
+        let mut owners = view.all().filter(|at| at.has_mac(mac));
+        owners.any(|at| route::forwarding(view, at, self.destination.is_ipv4()).is_none())
     }
 
     /// Whether the neighbour entry that the frame was addressed by is wrong.

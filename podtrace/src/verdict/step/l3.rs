@@ -20,8 +20,8 @@ impl<'a> State<'a> {
         if self.outer.is_some() {
             return self.decapsulate(view);
         }
-        if let Some(cause) = self.refused_frame(view) {
-            return Step::stopped(self.routed(view), cause);
+        if let Some(refused) = self.refused_frame(view) {
+            return refused;
         }
         if !self.is_ip {
             let words = format!("arp_ignore of {}", view.owner(self.at));
@@ -53,6 +53,10 @@ impl<'a> State<'a> {
         if !is_for_it {
             return None;
         }
+        // Another has the address on this link.
+        if let Some(cause) = self.stale_mac(view) {
+            return Some(cause);
+        }
         let found = self.at.space.look_up(self.wanted());
         // As transparent proxies have it.
         let is_taken = found
@@ -69,18 +73,30 @@ impl<'a> State<'a> {
         })
     }
 
-    fn refused_frame(self, view: View<'a>) -> Option<Cause> {
+    /// A frame for another MAC address than the interface's. Who has the address of the next hop
+    /// should have got it; others get copies, as beside the receiver, or in promiscuous mode.
+    fn refused_frame(self, view: View<'a>) -> Option<Step<'a>> {
         let mac = self.mac?;
         let refused = link::refuses_mac(view, self.at, mac, Some(self.destination))?;
-        let Some((from, next)) = self.mac_from else {
-            return Some(refused);
+        let wanted = self.mac_from.map_or(self.destination, |(_, next)| next);
+        let is_receiver = self.at.is_local(wanted);
+        let cause = match self.mac_from {
+            // The sender's entry is what is wrong.
+            Some((from, next)) if is_receiver => Some(Cause::WrongMac {
+                at: view.place(from),
+                address: Some(next),
+                mac,
+                right: self.at.device.mac,
+            }),
+            Some(_) => self.stale_mac(view),
+            None => is_receiver.then_some(refused),
         };
-        // The sender's entry is what is wrong.
-        Some(Cause::WrongMac {
-            at: view.place(from),
-            address: Some(next),
-            mac,
-            right: self.at.device.mac,
+        Some(match cause {
+            Some(cause) => Step::stopped(self.routed(view), cause),
+            None => {
+                let words = format!("who has {mac}, which the frame is for");
+                Step::open(vec![Candidate::Unseen(words)])
+            }
         })
     }
 

@@ -181,6 +181,42 @@ fn faults_within_a_node() {
             },
             local(2).for_mac(Mac([2, 9, 9, 9, 9, 9])),
         ),
+        (
+            "wrong MAC of a bystander's port",
+            |all| {
+                let wrong = Mac([2, 9, 9, 9, 9, 9]);
+                let neighbours = &mut pod(all, 1, 1).tables.neighbours;
+                neighbours
+                    .iter_mut()
+                    .for_each(|known| known.mac = Some(wrong));
+                let fdb = &mut node(all, 1).tables.fdb;
+                fdb.push(FdbEntry {
+                    mac: wrong,
+                    ifindex: VETH2,
+                    ..fdb[1].clone()
+                });
+            },
+            local(2)
+                .to("10.244.1.1")
+                .for_mac(Mac([2, 9, 9, 9, 9, 9]))
+                .dropped("OTHERHOST", Some("ip_rcv_core")),
+        ),
+        (
+            "wrong MAC, and the bridge is promiscuous",
+            |all| {
+                let wrong = neighbour("10.244.1.3", POD, Mac([2, 9, 9, 9, 9, 9]));
+                pod(all, 1, 1).tables.neighbours.push(wrong);
+            },
+            road(3)
+                .to("10.244.1.3")
+                .for_mac(Mac([2, 9, 9, 9, 9, 9]))
+                .dropped("OTHERHOST", Some("ip_rcv_core")),
+        ),
+        (
+            "frame for nobody known, and the bridge is promiscuous",
+            |all| device(pod(all, 1, 2), POD).addresses.clear(),
+            road(3).to("10.244.1.3").for_mac(Mac([2, 9, 9, 9, 9, 9])),
+        ),
         ("nobody has the address", nothing, road(3).to("10.244.1.77")),
         (
             "translated to nobody",
