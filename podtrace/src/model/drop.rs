@@ -8,7 +8,7 @@ use super::{
     ruleset::{Family, Ruleset, safe},
 };
 use crate::{
-    packet::{DecodeOptions, Framing, Packet, Transport},
+    packet::{DecodeOptions, Framing, Packet, Transport, asks_to_connect},
     text::{hexadecimal, sanitize::sanitize},
 };
 
@@ -247,11 +247,18 @@ impl KernelDrop {
         is_told && matches!(packet.transport, Transport::Udp { .. })
     }
 
+    /// Whether nobody listens at the port that a connection is asked of.
+    #[must_use]
+    pub fn is_without_listener(&self, packet: &Packet) -> bool {
+        self.telling_reason() == Some("NO_SOCKET")
+            && matches!(packet.transport, Transport::Tcp { flags, .. } if asks_to_connect(flags))
+    }
+
     /// Whether its drop takes nothing from a packet that has arrived: it was dropped behind the
-    /// network, and not by the socket that it was for.
+    /// network, and neither by the socket that it was for nor for lack of one.
     #[must_use]
     pub fn is_beyond(&self, packet: &Packet) -> bool {
-        self.is_by_transport() && !self.is_by_receiver(packet)
+        self.is_by_transport() && !self.is_by_receiver(packet) && !self.is_without_listener(packet)
     }
 
     /// Whether a firewall dropped it.

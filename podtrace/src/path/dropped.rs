@@ -55,7 +55,11 @@ impl Path {
     /// Whether a drop where it arrived keeps it from who it was for: before a socket could take it,
     /// or by the socket itself.
     pub(super) fn is_refused_arrival(&self, drop: &KernelDrop) -> bool {
-        drop.is_by_receiver(&self.packet) || !self.is_taken() && !drop.is_by_transport()
+        // A reset says more, which follows where nobody listens.
+        let is_unheard = self.refusal.is_none() && drop.is_without_listener(&self.packet);
+        is_unheard
+            || drop.is_by_receiver(&self.packet)
+            || !self.is_taken() && !drop.is_by_transport()
     }
 
     /// Forgets a drop that its further way has contradicted: that was of a copy. `outcome`: its

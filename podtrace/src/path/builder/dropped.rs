@@ -46,7 +46,7 @@ impl Builder {
         if !is_for_one {
             return;
         }
-        if !drop.is_beyond(packet) {
+        if drop.is_by_receiver(packet) || !drop.is_by_transport() {
             self.floods.note(drop, packet);
         }
         let waiting = &mut self.drops.0;

@@ -358,6 +358,34 @@ fn datagram_that_its_socket_refuses_was_dropped() {
     }
 }
 
+/// Where nobody listens, a reset follows, unless it dies.
+#[test]
+fn connection_that_nobody_listens_for_was_dropped() {
+    let (mut bare, with_sockets) = (world(), world());
+    leave_sockets(&mut bare);
+    let data = tcp((5000, 80), 1, 2, TCP_ACK);
+    for (world, transport, outcome) in [
+        (&bare, None, Outcome::Dropped),
+        (&with_sockets, None, Outcome::Dropped),
+        // What comes for a connection that is closed.
+        (&bare, Some(data), Outcome::Delivered),
+    ] {
+        let mut packet = syn("10.244.1.3");
+        packet.transport = transport.unwrap_or(packet.transport);
+        let mut builder = Builder::new(TIMEOUT_NS);
+        builder.push(&event(1000, VETH2, Egress, &packet), world);
+        builder.push(&event(2000, POD2, Ingress, &packet), world);
+        let mut drop = drop_at(3000, NETNS2, "NO_SOCKET");
+        drop.function = Some("tcp_v4_rcv".into());
+        builder.drop_packet(&Origin::default(), &drop, &packet);
+        builder.join_drops(SECOND, world);
+        builder.expire(SECOND);
+        let mut path = builder.take_only_finished().unwrap();
+        builder.amend(&mut path, world);
+        assert_eq!(path.outcome, outcome, "{transport:?}");
+    }
+}
+
 /// A firewall that rejects a packet answers and drops it, in either order.
 #[test]
 fn rejected_packet_was_refused() {
