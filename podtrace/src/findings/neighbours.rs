@@ -259,7 +259,10 @@ impl Asked {
         )];
         let lost = self.lost.as_deref();
         evidence.extend(lost.map(Lost::evidence).unwrap_or_default());
-        let advice = self.owner.as_deref().and_then(Cause::advice);
+        let owner = self.owner.as_deref();
+        let told = owner.filter(|cause| !matches!(cause, Cause::NeighbourFailed { .. }));
+        evidence.extend(told.map(|cause| format!("cause: {cause}")));
+        let advice = owner.and_then(Cause::advice);
         Some(Finding {
             evidence,
             confidence: lost.map_or(Confidence::Likely, Lost::confidence),

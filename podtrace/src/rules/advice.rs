@@ -141,6 +141,10 @@ impl Cause {
             Self::PortBlocked { at } => {
                 format!("bridge link set dev {} state forwarding", at.interface)
             }
+            Self::NoBridge { at, bridge } => {
+                let bridge = bridge.as_deref().unwrap_or("<bridge>");
+                format!("ip link set {} master {bridge}", at.interface)
+            }
             Self::PortsIsolated { at } => {
                 format!("bridge link set dev {} isolated off", at.interface)
             }

@@ -178,6 +178,13 @@ pub enum Cause {
         /// The port.
         at: Place,
     },
+    /// A pod's veth is in no bridge, and no route leads to it.
+    NoBridge {
+        /// The node's end of the veth.
+        at: Place,
+        /// The bridge that the pod's address is of.
+        bridge: Option<String>,
+    },
     /// Two ports of a bridge are isolated from each other.
     PortsIsolated {
         /// The port towards the receiver.
@@ -281,7 +288,7 @@ pub enum Cause {
 
 impl Cause {
     /// The names of all causes in JSON.
-    pub const NAMES: [&'static str; 33] = [
+    pub const NAMES: [&'static str; 34] = [
         "device_down",
         "mtu_exceeded",
         "ttl_expired",
@@ -301,6 +308,7 @@ impl Cause {
         "vni_differs",
         "port_differs",
         "port_blocked",
+        "no_bridge",
         "ports_isolated",
         "hairpin_off",
         "duplicate_address",
@@ -378,6 +386,7 @@ impl Cause {
             Self::VniDiffers { .. } => "vni_differs",
             Self::PortDiffers { .. } => "port_differs",
             Self::PortBlocked { .. } => "port_blocked",
+            Self::NoBridge { .. } => "no_bridge",
             Self::PortsIsolated { .. } => "ports_isolated",
             Self::HairpinOff { .. } => "hairpin_off",
             Self::DuplicateAddress { .. } => "duplicate_address",

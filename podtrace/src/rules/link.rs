@@ -3,7 +3,7 @@ use std::net::IpAddr;
 
 use super::{At, Cause, Place, View};
 use crate::{
-    model::facts::DeviceKind,
+    model::facts::{Device, DeviceKind},
     packet::{Mac, is_link_local},
 };
 
@@ -188,6 +188,41 @@ pub fn to_port(view: View<'_>, port: At<'_>, from: Option<At<'_>>) -> Option<Cau
     }
     let is_isolated = from.device.port.is_some_and(|from| from.isolated);
     (is_isolated && settings.isolated && !from.is(port)).then(|| Cause::PortsIsolated { at: at() })
+}
+
+/// Whether the node's end of a pod's veth leads nowhere: it is in no bridge, has no address, and no
+/// route leads back to the pod.
+#[must_use]
+pub fn unbridged(view: View<'_>, at: At<'_>) -> Option<Cause> {
+    let pod = view.peer(at).filter(|peer| peer.space.in_pod)?;
+    let mut routes = at.space.tables.routes.iter();
+    let is_used = at.space.in_pod
+        || at.device.master.is_some()
+        || !at
+            .device
+            .addresses
+            .iter()
+            .all(|own| is_link_local(own.address))
+        || routes.any(|route| {
+            route.ifindex == Some(at.device.ifindex) && !is_link_local(route.destination)
+        });
+    if is_used || at.node.is_cut {
+        return None;
+    }
+    let covers = |bridge: &Device| {
+        let own = bridge.addresses.iter();
+        let mut own = own.filter(|own| own.len > 0 && !is_link_local(own.address));
+        own.any(|own| {
+            let mut pods = pod.device.addresses.iter();
+            pods.any(|address| own.covers(address.address))
+        })
+    };
+    let mut bridges = at.space.devices.iter();
+    let bridge = bridges.find(|bridge| bridge.kind == DeviceKind::Bridge && covers(bridge));
+    Some(Cause::NoBridge {
+        at: view.place(at),
+        bridge: bridge.map(|bridge| bridge.name.clone()),
+    })
 }
 
 /// Whether an interface takes no frames from outside: it is a port that does not forward.

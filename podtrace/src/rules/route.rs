@@ -339,7 +339,13 @@ pub fn silent(view: View<'_>, at: At<'_>, next: IpAddr) -> Cause {
             behind: None,
         };
     }
-    if let Some(cause) = link::off_link(view, at, next) {
+    let unbridged = |at| link::unbridged(view, view.peer(at)?);
+    let cause = unbridged(at)
+        .or_else(|| unbridged(owner?))
+        .or_else(|| link::off_link(view, at, next))
+        .or_else(|| elsewhere(view, at, owner?, next))
+        .or_else(|| deaf(view, owner?, asker(at, next)?, next));
+    if let Some(cause) = cause {
         return cause;
     }
     Cause::NeighbourFailed {
@@ -348,6 +354,77 @@ pub fn silent(view: View<'_>, at: At<'_>, next: IpAddr) -> Cause {
         owner: owner.map(|owner| Box::new(view.place(owner))),
         is_asked: false,
     }
+}
+
+/// The address that an interface asks from.
+fn asker(at: At<'_>, next: IpAddr) -> Option<IpAddr> {
+    let mut own = at.device.addresses.iter().map(|own| own.address);
+    own.find(|address| address.is_ipv4() == next.is_ipv4())
+}
+
+/// Whether a node asks for a pod's address by another interface than the one that the pod is behind.
+fn elsewhere(view: View<'_>, at: At<'_>, owner: At<'_>, address: IpAddr) -> Option<Cause> {
+    let near = view.peer(owner).filter(|_| owner.space.in_pod)?;
+    let right = near.bridge().unwrap_or(near);
+    let is_apart = right.space.netns == at.space.netns && !right.is(at) && !at.space.in_pod;
+    is_apart.then(|| Cause::RouteAstray {
+        owner: view.owner(at).to_string(),
+        to: address,
+        by: at.device.name.clone(),
+        right: right.device.name.clone(),
+    })
+}
+
+/// Why a namespace does not answer a question for its address that comes in by `at`: it answers
+/// only to whom it would route by that interface, and for what it takes itself (`arp_process` of
+/// net/ipv4/arp.c).
+#[must_use]
+pub fn deaf(view: View<'_>, at: At<'_>, asker: IpAddr, address: IpAddr) -> Option<Cause> {
+    if address.is_ipv6() || !at.is_local(address) {
+        return None;
+    }
+    if let Some(cause) = reverse_path(view, at, asker) {
+        return Some(cause);
+    }
+    let found = at.space.look_up(Wanted {
+        to: address,
+        from: Some(asker),
+        input: Some(&at.device.name),
+    });
+    if found.is_doubtful {
+        return None;
+    }
+    let refused = |subnet, kind, table| Cause::RefusedByRoute {
+        owner: view.owner(at),
+        subnet,
+        kind,
+        table,
+    };
+    match (found.refusal, found.route) {
+        (Some(kind), _) => Some(refused(None, kind, MAIN_TABLE)),
+        (None, Some(route)) if route.kind.is_refusal() => {
+            Some(refused(Some(route.subnet()), route.kind, route.table))
+        }
+        // Another table is asked before that of its own addresses.
+        (None, Some(route)) if route.kind == RouteKind::Unicast && knows_own(at, address) => {
+            let by = route.ifindex.and_then(|ifindex| at.beside(ifindex))?;
+            Some(Cause::RouteAstray {
+                owner: view.owner(at).to_string(),
+                to: address,
+                by: by.device.name.clone(),
+                right: at.device.name.clone(),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Whether the table of its own addresses, as it is known, has one.
+fn knows_own(at: At<'_>, address: IpAddr) -> bool {
+    let mut routes = at.space.tables.routes.iter();
+    routes.any(|route| {
+        route.table == LOCAL_TABLE && route.kind == RouteKind::Local && route.covers(address)
+    })
 }
 
 /// Whether an address is in the subnet of a bridge, whose ports are all known.

@@ -184,6 +184,16 @@ impl Question<'_> {
         link::off_link(self.view, asker, address)
     }
 
+    /// Why the owner of an address does not answer who asks, by the facts of both.
+    fn silenced(&self, address: IpAddr) -> Option<Cause> {
+        let first = self.path.hops.first()?.interface;
+        let first = self.world.tap_points.get(first)?;
+        let asker = self.view.find(first.node, first.netns_id, first.ifindex)?;
+        let cause = route::silent(self.view, asker, address);
+        let is_told = !matches!(cause, Cause::NeighbourFailed { .. } | Cause::NoOwner { .. });
+        is_told.then_some(cause)
+    }
+
     /// Names why nobody answers a question for a neighbour's address.
     pub(super) fn unanswered(&self, verdict: &mut Verdict) {
         let Some(question) = self.path.packet.question() else {
@@ -217,6 +227,9 @@ impl Question<'_> {
         let blocked = || host.and_then(|host| link::to_port(self.view, host, None));
         match down.or_else(blocked) {
             Some(cause) => self.conclude(verdict, cause, false),
+            None if let Some(cause) = self.silenced(address) => {
+                self.conclude(verdict, cause, false);
+            }
             None => {
                 let place = self.view.place(owner);
                 let candidates = vec![

@@ -168,8 +168,8 @@ TAP_TXFILTER|a filter of a tap interface||
 TAP_FILTER|a filter of a tap interface||
 PACKET_SOCK_ERROR|a packet socket could not take it||
 NEIGH_CREATEFAIL|no room for a neighbour entry||sysctl net.ipv4.neigh.default.gc_thresh3
-NEIGH_FAILED|the neighbour does not answer|neighbour_failed,off_link,neighbour_missing,no_owner,device_down|ip neigh show
-NEIGH_QUEUEFULL|too many packets wait for the neighbour|neighbour_failed,off_link,neighbour_missing,no_owner|ip neigh show
+NEIGH_FAILED|the neighbour does not answer|no_bridge,reverse_path,refused_by_route,route_astray,neighbour_failed,off_link,neighbour_missing,no_owner,device_down|ip neigh show
+NEIGH_QUEUEFULL|too many packets wait for the neighbour|no_bridge,reverse_path,refused_by_route,route_astray,neighbour_failed,off_link,neighbour_missing,no_owner|ip neigh show
 NEIGH_DEAD|the neighbour entry is gone|device_down,neighbour_failed|ip neigh show
 NEIGH_HH_FILLFAIL|the frame's header could not be made||
 NETFILTER_DROP|a firewall rule||nft list ruleset; iptables-save -c

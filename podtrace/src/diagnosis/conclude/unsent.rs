@@ -15,6 +15,7 @@ use crate::{
         At, Candidate, Cause, Owner, View,
         advice::inside,
         firewall::{Asked, candidates, tell},
+        link,
         route::{self, Wanted},
     },
     verdict::{Verdict, first_hop, reasons, verdict, with_view},
@@ -53,7 +54,9 @@ impl Diagnosis {
         let name = &source.name;
         if let Some((about, path)) = question.filter(|(_, path)| !path.incomplete) {
             let who = match path.outcome {
-                Outcome::Delivered => "its owner gets the question, and does not answer",
+                Outcome::Delivered if has_owner(*about, world) => {
+                    "its owner gets the question, and does not answer"
+                }
                 _ => "nobody answers",
             };
             let sentence = format!("{name} asks for the MAC address of {about}, and {who}");
@@ -197,6 +200,17 @@ impl Diagnosis {
 fn owner(netns: u64, world: &World) -> Owner {
     let known = with_view(world, |view| Some(view.owner(view.within(netns)?)));
     known.unwrap_or_else(|| Owner::unnamed(netns))
+}
+
+/// Whether an interface is known that has an address, and gets frames from outside of its pod.
+fn has_owner(address: IpAddr, world: &World) -> bool {
+    with_view(world, |view| {
+        let is_reached = |at: At<'_>| {
+            let host = view.peer(at);
+            host.is_none_or(|host| link::unbridged(view, host).is_none())
+        };
+        view.owners(address).any(is_reached)
+    })
 }
 
 /// The command that lists the rules of a namespace.

@@ -126,6 +126,9 @@ impl Display for Cause {
                 write!(f, "VXLAN packets come to UDP port {port}, {at} has {here}")
             }
             Self::PortBlocked { at } => write!(f, "the bridge's port {at} does not forward"),
+            Self::NoBridge { at, .. } => {
+                write!(f, "{at} is in no bridge, and no route leads to it")
+            }
             Self::PortsIsolated { at } => {
                 write!(f, "the bridge's port {at} and the one before are isolated")
             }

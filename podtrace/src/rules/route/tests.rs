@@ -73,3 +73,71 @@ fn rules_are_asked_in_order_and_may_refuse() {
     table(&mut space, RouteKind::Throw);
     assert_eq!(found(&space, "10.244.2.9").unwrap().0, FLANNEL);
 }
+
+/// Who does not answer ARP, and why: by the facts of who asks and of who has the address.
+#[test]
+fn silence_has_a_cause_where_facts_tell() {
+    use crate::{
+        model::facts::NodeFacts,
+        rules::fixture::{CNI0, POD, VETH1, netns_of, netns_of_pod},
+    };
+    type Fault = fn(&mut Space);
+    const POD1: (u64, u32) = (11, POD);
+    const BRIDGE: (u64, u32) = (1, CNI0);
+    assert_eq!(POD1.0, netns_of_pod(1, 1));
+    let unbridged: Fault = |node| {
+        let veth = node
+            .devices
+            .iter_mut()
+            .find(|device| device.ifindex == VETH1);
+        veth.unwrap().master = None;
+    };
+    let routed: Fault = |node| {
+        let veth = node
+            .devices
+            .iter_mut()
+            .find(|device| device.ifindex == VETH1);
+        veth.unwrap().master = None;
+        node.tables.routes.push(route("10.244.1.2/32", None, VETH1));
+    };
+    let strict: Fault = |node| {
+        node.settings.rp_filter = Some(1);
+        node.tables
+            .routes
+            .push(route("10.244.1.2/32", None, UPLINK));
+    };
+    let refused: Fault = |node| {
+        node.rules = vec![
+            rule(
+                0,
+                Some("10.244.1.0/24"),
+                RuleAction::Refuse(RouteKind::Blackhole),
+            ),
+            rule(32_766, None, RuleAction::Table(MAIN_TABLE)),
+        ];
+    };
+    let nothing: Fault = |_| {};
+    for (fault, asker, address, name) in [
+        (nothing, POD1, "10.244.1.1", "neighbour_failed"),
+        (unbridged, POD1, "10.244.1.1", "no_bridge"),
+        (unbridged, BRIDGE, "10.244.1.2", "no_bridge"),
+        (routed, POD1, "10.244.1.1", "neighbour_failed"),
+        (strict, POD1, "10.244.1.1", "reverse_path"),
+        (refused, POD1, "10.244.1.1", "refused_by_route"),
+        // As a policy rule sends it.
+        (nothing, (1, UPLINK), "10.244.1.2", "route_astray"),
+        (nothing, (1, UPLINK), "192.168.77.12", "neighbour_failed"),
+    ] {
+        let mut facts = healthy();
+        let node = facts[0]
+            .spaces
+            .iter_mut()
+            .find(|space| space.netns == netns_of(1));
+        fault(node.unwrap());
+        let nodes: Vec<&NodeFacts> = facts.iter().collect();
+        let view = View::new(&nodes, &|_| None);
+        let at = view.find(0, asker.0, asker.1).unwrap();
+        let cause = silent(view, at, ip(address));
+        assert_eq!(cause.name(), name, "{asker:?} {address}: {cause}");
+    }
+}
