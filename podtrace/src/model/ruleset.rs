@@ -163,6 +163,10 @@ pub enum Test {
     SourcePort(u16, u16),
     /// The first and the last destination port.
     DestinationPort(u16, u16),
+    /// The least and the greatest TTL or hop limit.
+    Ttl(u8, u8),
+    /// The first and the last type of a message of ICMP.
+    MessageType(u8, u8),
     /// The interface that it came in by; a `*` at the end stands for any rest.
     Input(String),
     /// The interface that it leaves by, in the same way.

@@ -124,6 +124,21 @@ impl Packet {
         )
     }
 
+    /// The type of a message of ICMP or ICMPv6.
+    #[must_use]
+    pub fn message_type(&self) -> Option<u8> {
+        let is_v4 = self.ip_protocol() == Some(IPPROTO_ICMP);
+        Some(match (self.transport, is_v4) {
+            (Transport::Echo { reply: false, .. }, true) => 8,
+            (Transport::Echo { reply: true, .. }, true) => 0,
+            (Transport::Echo { reply: false, .. }, false) => 128,
+            (Transport::Echo { reply: true, .. }, false) => 129,
+            (Transport::Neighbor { advertisement, .. }, _) => 135 + u8::from(advertisement),
+            (Transport::Icmp { kind, .. }, _) => kind,
+            _ => return None,
+        })
+    }
+
     /// Source and destination port, of TCP and UDP.
     #[must_use]
     pub fn ports(&self) -> Option<(u16, u16)> {

@@ -32,6 +32,10 @@ pub struct Asked<'a> {
     pub source_port: Option<u16>,
     /// Its destination port.
     pub destination_port: Option<u16>,
+    /// The least and the greatest TTL or hop limit that it may have there.
+    pub ttl: Option<(u8, u8)>,
+    /// The type of its message of ICMP.
+    pub message_type: Option<u8>,
     /// The interface that it came in by; none if the namespace has sent it.
     pub input: Option<&'a str>,
     /// The interface that it leaves by; none if the namespace keeps it.
@@ -319,6 +323,16 @@ impl Asked<'_> {
             Test::Protocol(protocol) => self.protocol.map(|known| known == *protocol),
             Test::SourcePort(from, to) => within(self.source_port, *from, *to),
             Test::DestinationPort(from, to) => within(self.destination_port, *from, *to),
+            Test::Ttl(least, greatest) => self.ttl.and_then(|(from, to)| {
+                let (is_apart, is_within) = (
+                    to < *least || from > *greatest,
+                    from >= *least && to <= *greatest,
+                );
+                (is_apart || is_within).then_some(is_within)
+            }),
+            Test::MessageType(first, last) => {
+                self.message_type.map(|own| (*first..=*last).contains(&own))
+            }
             // Without an interface, no rule about it holds.
             Test::Input(name) => match self.input {
                 Some(input) => Some(is_named(input, name)),

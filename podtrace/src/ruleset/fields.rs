@@ -163,12 +163,15 @@ impl Field {
             })
         };
         let is_whole = bits == self.len * 8;
+        let byte = |value: &[u8]| value.first().copied();
         let port = |value: &[u8]| Some(u16::from_be_bytes(value.try_into().ok()?));
         Some(match (self.header, self.name) {
             (Header::Ipv4 | Header::Ipv6, "saddr") => Test::Source(prefix()?),
             (Header::Ipv4 | Header::Ipv6, "daddr") => Test::Destination(prefix()?),
             _ if !is_whole => return None,
             (_, "protocol" | "nexthdr") if from == to => Test::Protocol(*from.first()?),
+            (_, "ttl" | "hoplimit") => Test::Ttl(byte(from)?, byte(to)?),
+            (Header::Transport(_), "type") => Test::MessageType(byte(from)?, byte(to)?),
             (Header::Transport(_), "sport") => Test::SourcePort(port(from)?, port(to)?),
             (Header::Transport(_), "dport") => Test::DestinationPort(port(from)?, port(to)?),
             _ => return None,
@@ -183,6 +186,7 @@ impl Field {
             (_, "protocol" | "nexthdr") => Value::Protocol,
             (Header::Transport(_), "sport") => Value::SourcePort,
             (Header::Transport(_), "dport") => Value::DestinationPort,
+            (Header::Transport(_), "type") => Value::MessageType,
             _ => Value::Number,
         }
     }

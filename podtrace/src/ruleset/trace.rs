@@ -206,7 +206,8 @@ fn put_test(list: &mut Vec<u8>, test: &Test) {
             put_equal(list, &port.to_be_bytes());
         }
         // No filter asks for them.
-        Test::Input(_) | Test::Output(_) | Test::Set(_) => {}
+        Test::Ttl(..) | Test::MessageType(..) | Test::Input(_) | Test::Output(_) | Test::Set(_) => {
+        }
     }
 }
 

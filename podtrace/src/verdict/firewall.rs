@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// How many may have forwarded a packet since its last tap: interfaces without taps are few.
+const FORWARDED_MAX: u8 = 2;
+
 impl<'a> Question<'a> {
     /// Concludes from a rule that was traced.
     pub(super) fn ruled(&self, verdict: &mut Verdict, drop: &KernelDrop, steps: &[Filtered<'a>]) {
@@ -216,6 +219,8 @@ impl<'a> Question<'a> {
                 protocol: Some(IPPROTO_UDP),
                 source_port: None,
                 destination_port: Some(port),
+                ttl: None,
+                message_type: None,
                 input,
                 output,
             };
@@ -236,6 +241,12 @@ impl<'a> Question<'a> {
             },
             source_port: ports.map(|(source, _)| source),
             destination_port: ports.map(|(_, destination)| destination),
+            // Who forwards it has counted it down before its hooks forward and postrouting.
+            ttl: self
+                .state
+                .and_then(|state| state.ttl)
+                .map(|ttl| (ttl.saturating_sub(FORWARDED_MAX), ttl)),
+            message_type: packet.message_type(),
             input,
             output,
         }

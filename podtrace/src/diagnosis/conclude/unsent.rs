@@ -185,6 +185,8 @@ impl Diagnosis {
             }),
             source_port: sent.ports.0,
             destination_port: sent.ports.1,
+            ttl: None,
+            message_type: None,
             input: None,
             output: output.as_deref(),
         };

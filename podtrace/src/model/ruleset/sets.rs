@@ -82,6 +82,8 @@ pub enum Value {
     DestinationPort,
     /// The protocol.
     Protocol,
+    /// The type of a message of ICMP.
+    MessageType,
     /// The family, as netfilter numbers it.
     Family,
     /// The name of the interface that it came in by.

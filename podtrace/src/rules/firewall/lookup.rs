@@ -83,6 +83,7 @@ impl Asked<'_> {
                 .destination_port
                 .map(|port| port.to_be_bytes().to_vec()),
             Value::Protocol => self.protocol.map(|protocol| vec![protocol]),
+            Value::MessageType => self.message_type.map(|own| vec![own]),
             Value::Family => Some(vec![if self.is_ipv4 { IPV4 } else { IPV6 }]),
             Value::Input | Value::Output => {
                 let name = match part.what {

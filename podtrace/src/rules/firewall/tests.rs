@@ -56,6 +56,8 @@ fn found(hook: Hook, chains: Vec<Chain>) -> Vec<String> {
         protocol: Some(6),
         source_port: None,
         destination_port: Some(80),
+        ttl: Some((62, 64)),
+        message_type: None,
         input: Some("cni0"),
         output: Some("flannel.1"),
     };
@@ -214,4 +216,35 @@ fn layer_calls_the_chains_of_its_families() {
     assert_eq!(found(Hook::Ingress.of_device(), "cni0"), [Family::Netdev]);
     assert_eq!(found(Hook::Ingress.of_device(), "veth1"), [Family::Inet]);
     assert_eq!(found(Hook::Ingress.of_device(), "eth0"), []);
+}
+
+#[test]
+fn rules_that_ttl_or_type_exclude_are_no_candidates() {
+    let asked = Asked {
+        is_ipv4: true,
+        protocol: Some(1),
+        ttl: Some((62, 64)),
+        message_type: Some(8),
+        ..Asked::default()
+    };
+    // What is certain, what is not, and what does not hold.
+    for (test, expected) in [
+        (Test::Ttl(0, 64), Some(true)),
+        (Test::Ttl(63, 255), Some(false)),
+        (Test::Ttl(0, 5), None),
+        (Test::Ttl(65, 255), None),
+        (Test::MessageType(8, 8), Some(true)),
+        (Test::MessageType(0, 0), None),
+    ] {
+        let ruleset = Ruleset {
+            chains: vec![forward(
+                vec![rule(1, vec![test.clone()], Action::Drop)],
+                false,
+            )],
+            ..Ruleset::default()
+        };
+        let found = candidates(&ruleset, Hook::Forward.of_ip(), &asked);
+        let is_certain = found.first().map(|found| found.is_certain);
+        assert_eq!(is_certain, expected, "{test:?}");
+    }
 }

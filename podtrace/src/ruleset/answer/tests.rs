@@ -89,6 +89,7 @@ fn rules_hold_for_what_their_sets_have() {
         destination_port: Some(port),
         input: Some("veth1"),
         output: Some("cni0"),
+        ..Asked::default()
     };
     let udp = |asked| Asked {
         protocol: Some(17),

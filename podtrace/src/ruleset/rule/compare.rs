@@ -1,7 +1,7 @@
 //! What a rule compares.
 use super::{
-    IIF, IIFNAME, IPV4, IPV6, L4PROTO, Loaded, NFPROTO, OIF, OIFNAME, PROTOCOL, Reader, STATES,
-    What, reversed, sign,
+    AT_LEAST, AT_MOST, IIF, IIFNAME, IPV4, IPV6, L4PROTO, Loaded, NFPROTO, OIF, OIFNAME, PROTOCOL,
+    Reader, STATES, What, reversed, sign,
 };
 use crate::{
     model::ruleset::Test,
@@ -15,6 +15,9 @@ const TRANSPORT: u32 = 2;
 /// `NFT_CMP_EQ`, `_NEQ`.
 const EQUAL: u32 = 0;
 const NOT_EQUAL: u32 = 1;
+/// `NFT_CMP_LT`, `_GT`.
+const LESS: u32 = 2;
+const GREATER: u32 = 4;
 
 impl Reader<'_> {
     pub(super) fn compare(&mut self, from: usize, op: u32, value: &[u8]) {
@@ -86,7 +89,7 @@ impl Reader<'_> {
                 (Some(bits), _) => {
                     let test = match op {
                         EQUAL | NOT_EQUAL => field.test(one, one, bits),
-                        _ => None,
+                        _ => bounds(op, one).and_then(|(low, high)| field.test(&low, &high, bits)),
                     };
                     // Several fields differ if one of them does.
                     let test = test.filter(|_| op == EQUAL || len == value.len());
@@ -207,6 +210,30 @@ fn prefix_bits(mask: &[u8]) -> Option<usize> {
         None => mask.len() * 8,
     };
     (set == first).then_some(set)
+}
+
+/// The least and the greatest number that a comparison with another lets pass, of as many bytes.
+fn bounds(op: u32, value: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (least, greatest) = (vec![0; value.len()], vec![0xff; value.len()]);
+    // One more or less than it.
+    let step = |is_up: bool| {
+        let (mut bytes, (from, to)) = (value.to_owned(), if is_up { (0xff, 0) } else { (0, 0xff) });
+        for byte in bytes.iter_mut().rev() {
+            if *byte != from {
+                *byte = if is_up { *byte + 1 } else { *byte - 1 };
+                return Some(bytes);
+            }
+            *byte = to;
+        }
+        None
+    };
+    match op {
+        LESS => Some((least, step(false)?)),
+        AT_MOST => Some((least, value.to_owned())),
+        GREATER => Some((step(true)?, greatest)),
+        AT_LEAST => Some((value.to_owned(), greatest)),
+        _ => None,
+    }
 }
 
 /// The name of an interface; one that does not end by a zero stands for all that begin so.

@@ -41,6 +41,27 @@ impl Reader<'_> {
                     self.say(format!("{name} {side} {range}"));
                 }
             }
+            // `struct ipt_icmp` and `ip6t_icmp`: the type, the first and the last code, and whether
+            // that is inverted; `ipt_ttl_info` and `ip6t_hl_info`: how, and the number.
+            ("icmp" | "icmp6", _) if let &[kind, 0, 0xff, 0, ..] = data => {
+                // Any type.
+                if kind != 0xff {
+                    self.test(Some(Test::MessageType(kind, kind)), false);
+                }
+                let name = if name == "icmp" { "icmp" } else { "icmpv6" };
+                self.say(format!("{name} type {kind}"));
+            }
+            ("ttl" | "hl", _) if let Some((least, greatest, sign)) = hops(data) => {
+                let is_not = sign == "!= ";
+                self.test(Some(Test::Ttl(least, greatest)), is_not);
+                let name = if name == "ttl" {
+                    "ip ttl"
+                } else {
+                    "ip6 hoplimit"
+                };
+                let number = data.get(1).copied().unwrap_or_default();
+                self.say(format!("{name} {sign}{number}"));
+            }
             ("conntrack", _) if states(data).is_some() => {
                 let states = states(data).unwrap_or_default();
                 self.unknown(format!("ct state {states}"));
@@ -61,6 +82,18 @@ impl Reader<'_> {
             _ => format!("-j {name}"),
         });
     }
+}
+
+/// The least and the greatest TTL of `struct ipt_ttl_info`, and the sign of its comparison.
+fn hops(data: &[u8]) -> Option<(u8, u8, &'static str)> {
+    let (how, number) = (*data.first()?, *data.get(1)?);
+    Some(match how {
+        0 => (number, number, ""),
+        1 => (number, number, "!= "),
+        2 => (0, number.checked_sub(1)?, "< "),
+        3 => (number.checked_add(1)?, u8::MAX, "> "),
+        _ => return None,
+    })
 }
 
 /// Whether a match of ports is not inverted, nor about flags and options. Behind the ports,
