@@ -21,6 +21,9 @@ pub(super) const BYTES_MAX: usize =
 const ASKED_ENOUGH: u64 = 2;
 /// How soon after each other two answer the same question, in nanoseconds.
 const SAME_NS: u64 = 1_000_000_000;
+/// Upper bound of the answers by turns that are known, and of the times of questions.
+const TURNS_MAX: usize = 4;
+const QUESTIONS_MAX: usize = 8;
 
 /// The address that is asked for, and who asks: several networks may have the same addresses.
 type Key = (IpAddr, IpAddr, Option<Mac>);
@@ -50,6 +53,13 @@ struct Asked {
     answers: [Option<Answer>; 2],
     /// How often the two have answered within a short time.
     disagree: u64,
+    /// Who has answered last, and when.
+    newest: Option<(Mac, u64)>,
+    /// How often the other has answered next, and the times of the newest such answers.
+    turns: u64,
+    turned_ns: [(u64, u64); TURNS_MAX],
+    /// When questions were asked.
+    asked_ns: [u64; QUESTIONS_MAX],
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +123,10 @@ impl Neighbours {
                 lost: None,
                 answers: [None; 2],
                 disagree: 0,
+                newest: None,
+                turns: 0,
+                turned_ns: [(0, 0); TURNS_MAX],
+                asked_ns: [0; QUESTIONS_MAX],
             }
         }))
     }
@@ -157,6 +171,8 @@ fn are_of_one(one: Mac, other: Mac, world: &World) -> bool {
 impl Asked {
     fn add(&mut self, path: &Path, world: &World) {
         self.last_ns = self.last_ns.max(path.last_ns());
+        self.asked_ns.rotate_right(1);
+        self.asked_ns[0] = path.first_ns();
         let is_corrected = path.late_of.map(|before| before.outcome);
         if is_corrected == Some(Outcome::Unanswered) {
             self.unanswered = self.unanswered.saturating_sub(1);
@@ -183,6 +199,7 @@ impl Asked {
             return;
         }
         self.answered += 1;
+        self.take_turn(mac, ts_ns);
         let answers = &mut self.answers;
         let others = answers.iter().flatten();
         let other = others.filter(|answer| answer.mac != mac);
@@ -201,6 +218,19 @@ impl Asked {
             _ => 1,
         };
         answers[at] = Some(Answer { mac, ts_ns, times });
+    }
+
+    /// Notes whether an answer is of another than the one before, soon after it.
+    fn take_turn(&mut self, mac: Mac, ts_ns: u64) {
+        let before = self.newest.replace((mac, ts_ns));
+        let Some((_, before_ns)) = before.filter(|(other, _)| *other != mac) else {
+            return;
+        };
+        if ts_ns.abs_diff(before_ns) <= SAME_NS {
+            self.turns += 1;
+            self.turned_ns.rotate_right(1);
+            self.turned_ns[0] = (before_ns.min(ts_ns), before_ns.max(ts_ns));
+        }
     }
 
     fn finding(&self, kind: Kind, about: IpAddr, sentence: String) -> Finding {
@@ -283,12 +313,31 @@ impl Asked {
         }
     }
 
+    /// Whether two have answered one question.
+    fn have_answered_one(&self) -> bool {
+        // Of the time before, questions are forgotten.
+        let known_ns = self.asked_ns.last().copied().unwrap_or_default();
+        let mut turns = self
+            .turned_ns
+            .iter()
+            .filter(|(earlier_ns, later_ns)| *later_ns > 0 && *earlier_ns >= known_ns);
+        turns.any(|(earlier_ns, later_ns)| {
+            let mut asked = self.asked_ns.iter();
+            !asked.any(|asked_ns| earlier_ns < asked_ns && asked_ns <= later_ns)
+        })
+    }
+
     /// The finding that two answer.
     fn duplicate(&self, about: IpAddr, world: &World) -> Option<Finding> {
         let [Some(one), Some(other)] = self.answers else {
             return None;
         };
         if self.disagree == 0 || are_of_one(one.mac, other.mac, world) {
+            return None;
+        }
+        // An address that moves is answered for by one, and then by the other.
+        let by_turns = self.turns > 1 && one.times > 1 && other.times > 1;
+        if !by_turns && !self.have_answered_one() {
             return None;
         }
         let (first, second) = (one.mac.min(other.mac), one.mac.max(other.mac));
@@ -309,6 +358,10 @@ impl Asked {
                     counted(self.disagree, "answer")
                 ),
             ],
+            confidence: match by_turns {
+                true => Confidence::Sure,
+                false => Confidence::Likely,
+            },
             advice: Some(format!("bridge fdb show; ip neigh show {about}")),
             packets: one.times + other.times,
             conversations: 1,

@@ -88,6 +88,18 @@ fn address_that_two_have() {
     // The question is for all ports of a bridge, and ends last.
     both.rotate_left(1);
     assert_eq!(kinds(&both, 1000), [Kind::DuplicateAddress]);
+    // Each has answered for itself, as of an address that moves: by questions of their own.
+    let moved = answers(&[(0, 1), (400, 1), (900, 2), (1300, 2)]);
+    assert_eq!(kinds(&moved, 9999), []);
+    let later: Vec<_> = (2..20).map(|second| (1000 * second, 2)).collect();
+    let moved = [moved, answers(&later)].concat();
+    assert_eq!(kinds(&moved, 30_000), []);
+    // By turns, both have it for sure.
+    insta::assert_snapshot!(shown(
+        &answers(&[(0, 1), (100, 2), (200, 1), (300, 2)]),
+        facts(),
+        1000
+    ));
     // The address moves to another pod.
     assert_eq!(kinds(&answers(&[(0, 1), (5000, 2), (9000, 2)]), 9999), []);
     assert_eq!(kinds(&answers(&[(0, 1), (100, 1), (200, 1)]), 9999), []);
