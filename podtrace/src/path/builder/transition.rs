@@ -10,7 +10,7 @@ use crate::{
         tap_point::{Role, TapPoint},
     },
     packet::{
-        IPPROTO_UDP, Network, Packet, TCP_RST, TCP_SYN, Transport, asks_to_connect,
+        IPPROTO_ICMP, IPPROTO_UDP, Network, Packet, TCP_RST, TCP_SYN, Transport, asks_to_connect,
         is_group_address, is_link_local,
     },
     path::Outcome,
@@ -161,6 +161,10 @@ fn to_members(event: &Event, point: &TapPoint, world: &World) -> Transition {
         Some(IPPROTO_UDP) if packet.is_fragment() => Transition::MayHaveMember,
         Some(IPPROTO_UDP) if is_watched(event, point, world) => Transition::AwaitsMember,
         Some(IPPROTO_UDP) => Transition::MayHaveMember,
+        // Kernels ignore such a ping, unless they are told to answer (icmp_echo_ignore_broadcasts).
+        Some(IPPROTO_ICMP) if matches!(packet.transport, Transport::Echo { reply: false, .. }) => {
+            Transition::MayHaveMember
+        }
         _ => Transition::Arrived,
     }
 }

@@ -89,6 +89,24 @@ fn nothing_shows_who_takes_it_where_no_sockets_are_watched() {
     }
 }
 
+/// Kernels ignore it by default.
+#[test]
+fn ping_for_many_is_not_delivered() {
+    let mut ping = for_group(packet("10.244.1.255"));
+    if let Network::Ip(ip) = &mut ping.network {
+        ip.protocol = 1;
+    }
+    ping.transport = Transport::Echo {
+        reply: false,
+        id: 7,
+        sequence: 1,
+    };
+    for taps in [&THROUGH[..4], &TO_NODE] {
+        let path = seen(&world(), &ping, taps);
+        assert_eq!((path.outcome, path.is_untaken), (Outcome::Unknown, true));
+    }
+}
+
 /// A pod that shares the node's network has a socket there.
 #[test]
 fn socket_of_the_node_that_is_seen_takes_it() {
