@@ -103,6 +103,12 @@ impl Conversation {
         }
     }
 
+    /// Whether a path begins another connection between the same ends.
+    pub(super) fn is_other(&self, path: &Path, before: Ends) -> bool {
+        let is_answer = is_answer(path, before, self.client, self.reached);
+        self.opening.is_other(path, is_answer)
+    }
+
     fn add_answer(&mut self, path: &Path, fate: Fate) {
         let is_back = matches!(fate, Fate::Arrived | Fate::Refused) && path.late_of.is_none();
         let Some(ends) = path.ends().filter(|_| is_back) else {

@@ -18,7 +18,7 @@ impl Judge<'_> {
     /// What the opening of a connection shows.
     pub(super) fn opening(&self, talk: &Conversation) -> Option<Finding> {
         let opening = &talk.opening;
-        if opening.repeated > 0 && opening.syns > 0 && !opening.goes_on {
+        if opening.is_deaf() {
             return Some(self.deaf(talk));
         }
         if !opening.is_refused_or_unanswered() {

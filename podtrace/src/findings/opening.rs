@@ -27,13 +27,20 @@ pub(super) struct Opening {
     pub(super) repeated: u64,
     /// Whether the client has acknowledged the SYN-ACK.
     pub(super) is_acknowledged: bool,
+    /// Whether both have asked for it at once (RFC 9293, 3.5): no queue of a listening socket is
+    /// concerned.
+    is_simultaneous: bool,
     /// Whether the server has sent anything behind its SYN-ACK.
     pub(super) goes_on: bool,
 }
 
 impl Opening {
     /// Whether a path is the SYN of another connection with the same ports.
-    pub(super) fn is_other(&self, path: &Path) -> bool {
+    pub(super) fn is_other(&self, path: &Path, is_answer: bool) -> bool {
+        // The other end has asked, too, before it has got the question.
+        if is_answer && self.syns > 0 && self.syn_acks == 0 {
+            return false;
+        }
         match (path.packet.transport, self.sequence) {
             (
                 Transport::Tcp {
@@ -85,6 +92,7 @@ impl Opening {
                     self.reached_at = self.reached_at.take().or_else(|| place(path, world));
                 }
             }
+            (true, TCP_SYN) => self.is_simultaneous = true,
             (true, flags) if flags & TCP_SYN != 0 => {
                 self.syn_acks += u64::from(path.late_of.is_none());
                 self.answered = Some(acknowledgment.wrapping_sub(1));
@@ -98,9 +106,14 @@ impl Opening {
         }
     }
 
+    /// Whether the server answers again and again what the client has acknowledged by data.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.repeated > 0 && self.syns > 0 && !self.goes_on && !self.is_simultaneous
+    }
+
     /// Whether the server has answered.
     pub(super) fn is_answered(&self) -> bool {
-        self.syn_acks > 0 || self.goes_on
+        self.syn_acks > 0 || self.goes_on || self.is_simultaneous
     }
 
     /// Whether the client has acknowledged the answer.

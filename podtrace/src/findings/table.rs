@@ -55,7 +55,7 @@ impl Table {
         let found = keys(path).find_map(|key| self.index.get(&key).copied());
         let known = found.and_then(|number| self.conversations.get(&number));
         let number = match found {
-            Some(number) if known.is_some_and(|known| !known.opening.is_other(path)) => number,
+            Some(number) if known.is_some_and(|known| !known.is_other(path, ends)) => number,
             _ => {
                 self.next += 1;
                 let conversation = Box::new(Conversation::new(path, ends));

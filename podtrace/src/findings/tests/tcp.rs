@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     model::{hook::Hook, ruleset::Action},
-    packet::TCP_ACK,
+    packet::{TCP_ACK, TCP_SYN},
     path::Outcome,
     rules::fixture::{VETH1, healthy as facts, netns_of},
     update::Update,
@@ -151,11 +151,7 @@ fn syn_ack_that_is_lost_is_not_acknowledged() {
 #[test]
 fn ports_are_used_again() {
     let mut paths = opened(0, 5000);
-    let again = |ms| {
-        tcp(ms, false, crate::packet::TCP_SYN, 5_000_000, 0)
-            .lost(3)
-            .path()
-    };
+    let again = |ms| tcp(ms, false, TCP_SYN, 5_000_000, 0).lost(3).path();
     paths.extend([again(10_000), again(11_000)]);
     assert_eq!(kinds(&paths, 20_000), [Kind::SynUnanswered]);
 }
@@ -260,4 +256,15 @@ fn rule_that_resets_a_connection_is_told() {
     1 of 1 packet refused by worker1 (in the name of 10.244.2.2): connection refused
     cause: rejected by rule 7 of chain all of table inet fw of worker1: some words
     ");
+}
+
+/// Both ends ask at once, and each answers (RFC 9293, 3.5).
+#[test]
+fn connection_that_both_open_has_no_full_queue() {
+    let mut paths = vec![syn(0).path(), tcp(1, true, TCP_SYN, 900, 0).path()];
+    paths.push(tcp(2, false, TCP_SYN | TCP_ACK, 100, 0).path());
+    paths.push(tcp(3, true, TCP_SYN | TCP_ACK, 900, 0).path());
+    paths.push(tcp(4, false, TCP_ACK, 101, 5).path());
+    paths.push(tcp(5, true, TCP_SYN | TCP_ACK, 900, 0).path());
+    assert_eq!(kinds(&paths, 9000), []);
 }
