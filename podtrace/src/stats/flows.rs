@@ -249,11 +249,15 @@ impl Counts {
         }
         let direction = usize::from(is_answer);
         self.name(path, is_answer, world);
+        // What was counted with a flow that was forgotten since is new here.
+        let corrected = path.late_of.map(|before| before.outcome.index());
+        let corrected = corrected.filter(|before| self.outcomes[*before] > 0);
+        if let Some(before) = corrected {
+            self.outcomes[before] -= 1;
+        }
         self.outcomes[path.outcome.index()] += 1;
         self.refused += u64::from(path.was_refused());
-        if let Some(corrected) = path.late_of {
-            let outcome = &mut self.outcomes[corrected.outcome.index()];
-            *outcome = outcome.saturating_sub(1);
+        if corrected.is_some() {
             return;
         }
         self.volumes[direction].add(path.packet.length);

@@ -202,8 +202,12 @@ fn corrected_path_counts_once() {
     late.late_of = Some(LateOf::of(&lost));
     let flow = &flows(&[lost.clone()])[0];
     assert_eq!((flow.lost, flow.sent.packets), (1, 1));
-    let flow = &flows(&[lost, late])[0];
+    let flow = &flows(&[lost, late.clone()])[0];
     assert_eq!((flow.lost, flow.sent.packets), (0, 1));
+    // The earlier report was of a flow that is forgotten.
+    late.outcome = Outcome::NotSeenFurther;
+    let flow = &flows(&[late])[0];
+    assert_eq!((flow.lost, flow.sent.packets), (1, 1));
 }
 
 /// A datagram is a question unless its ports say that it is an answer.
