@@ -174,6 +174,11 @@ impl Tracer {
         self.update(&Update::Start(start));
     }
 
+    /// Whether packets are followed, as they are not where a signal came before.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.taps.have_started()
+    }
+
     /// Applies an update from a source; returns the notices about it.
     fn receive(&mut self, mut update: Update) -> anyhow::Result<Vec<String>> {
         // Names depend on the changes that no scan has shown yet.

@@ -9,8 +9,8 @@ use std::{collections::HashSet, io};
 use caps::{
     CapSet, Capability,
     Capability::{
-        CAP_BPF, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN,
-        CAP_SYS_PTRACE,
+        CAP_BPF, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_NET_ADMIN, CAP_NET_RAW,
+        CAP_SYS_ADMIN, CAP_SYS_PTRACE,
     },
     errors::CapsError,
 };
@@ -34,6 +34,9 @@ pub const RULES: &[Capability] = &[
 /// To watch the sockets of new pods, and to read counters: before Linux 5.19 each call
 /// of bpf(2) takes `CAP_BPF`.
 pub const WATCH: &[Capability] = &[CAP_NET_ADMIN, CAP_BPF];
+/// The same before a recording has replaced an earlier file, in a directory or of a user other than
+/// root.
+pub const REPLACE: &[Capability] = &[CAP_NET_ADMIN, CAP_BPF, CAP_DAC_OVERRIDE, CAP_FOWNER];
 /// To find the namespaces of pods by their processes, and look into them.
 pub const INSPECT: &[Capability] = &[CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH];
 /// To find cgroups by their ids, and to read counters.

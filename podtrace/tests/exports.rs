@@ -3,9 +3,12 @@
 
 use std::{
     fs,
+    io::Write as _,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
 const RECORDED: &str = concat!(
@@ -353,6 +356,53 @@ fn collector_is_for_traces_alone() {
         error.contains(&format!("nobody takes OTLP by gRPC at {url}")),
         "{error}"
     );
+}
+
+/// A killed run leaves the earlier file as it was, and the next one removes what was left.
+#[test]
+fn earlier_file_outlives_a_killed_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("out");
+    let names = || {
+        let entries = fs::read_dir(folder.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.collect::<Vec<_>>()
+    };
+    let run = |words: &str, input: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_podtrace"));
+        command
+            .args(words.split(' '))
+            .arg(&file)
+            .args(["--force", input]);
+        command
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let recorded = fs::read(RECORDED).unwrap();
+    for words in [
+        "export --format csv -w",
+        "export --format pcapng -w",
+        "report -o",
+    ] {
+        fs::write(&file, "earlier").unwrap();
+        let mut killed = run(words, "-");
+        // More would wait for its end.
+        let mut stdin = killed.stdin.take().unwrap();
+        stdin.write_all(&recorded[..recorded.len() / 2]).unwrap();
+        let began = Instant::now();
+        while names().len() < 2 {
+            assert!(began.elapsed() < Duration::from_secs(60), "{words}");
+            thread::sleep(Duration::from_millis(5));
+        }
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"earlier", "{words}");
+        assert!(run(words, RECORDED).wait().unwrap().success(), "{words}");
+        assert_ne!(fs::read(&file).unwrap(), b"earlier", "{words}");
+        assert_eq!(names(), ["out"], "{words}");
+    }
 }
 
 /// A file that is to be replaced stays until there is something in its place.

@@ -54,7 +54,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
                 is_part: options.is_part(),
                 flush_ns: WATCHED_FLUSH_NS,
             };
-            let recorder = rewrite.recorder(&args.input, found)?;
+            let (recorder, _) = rewrite.recorder(&args.input, found)?;
             Ok(vec![Box::new(recorder), Box::new(Notices)])
         })?
     } else {

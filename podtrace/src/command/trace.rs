@@ -9,7 +9,7 @@ use std::{
     io::{self, IsTerminal as _},
     net::SocketAddr,
     path::Path,
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     sync::Arc,
     time::Duration,
 };
@@ -34,6 +34,7 @@ use crate::{
         children::end_children,
         closer,
         firewalls::TraceRules,
+        recording::Recording,
         sampling::Sampling,
         sources::SourceOptions,
         workload::{Workload, exit_code},
@@ -44,6 +45,7 @@ use crate::{
     privilege,
     probe::{memory::default_rings, restraint::yield_to_others},
     select::Selector,
+    session::files::Replacement,
     sink::{self, Sink, TextSink},
     text::{escape::shown, system_error::without_numbers},
 };
@@ -228,7 +230,8 @@ pub(super) fn follow(
         Sink::stdout()?
     };
     let recording = files.map(|files| recording::open(files, capture, &nodes, epoch_ns, is_part));
-    let recording = recording.transpose()?.flatten();
+    let mut recording = recording.transpose()?.flatten();
+    let replacement = recording.as_mut().and_then(Recording::replacement);
     let mut consumers = vec![show(sink.handle())?];
     let served = listener.map(|listener| metrics::serve(listener, recording.as_ref()));
     let (counting, _server) = served.transpose()?.unzip();
@@ -247,12 +250,19 @@ pub(super) fn follow(
         .build()
         .context("failed to start the runtime")?;
     let settles = capture.hop_timeout + DECIDED;
-    let mut ended = None;
+    let (mut ended, mut replaced) = (None, Ok(()));
     let missing = runtime.block_on(async {
         let Some(tracer) = Tracer::start(nodes, sources, options, outlets).await? else {
             return Ok(Missing::default());
         };
-        privilege::keep(privilege::WATCH)?;
+        let mut replacement = replacement.filter(|_| tracer.has_begun());
+        if workload.is_none() {
+            replacement.take().map_or(Ok(()), Replacement::confirm)?;
+        }
+        privilege::keep(match replacement {
+            Some(_) => privilege::REPLACE,
+            None => privilege::WATCH,
+        })?;
         yield_to_others();
         let work = async {
             if let Some(ready) = &mut ready {
@@ -260,7 +270,8 @@ pub(super) fn follow(
             }
             match &mut workload {
                 Some(workload) => {
-                    ended = Some(workload.run().await);
+                    let ran = run_command(workload, replacement, &mut replaced);
+                    ended = Some(ran.await);
                     sleep(settles).await;
                 }
                 None => quit.notified().await,
@@ -275,6 +286,7 @@ pub(super) fn follow(
     }
     runtime.shutdown_background();
     let is_missing = missing?.is_any();
+    replaced?;
     let code = ended.as_ref().map_or(FINE, exit_code);
     if let (Some(Err(error)), Some(program)) = (&ended, capture.command.first()) {
         let reason = without_numbers(&error.to_string());
@@ -284,6 +296,22 @@ pub(super) fn follow(
         FINE if capture.strict && is_missing => LOST,
         code => code,
     })
+}
+
+/// Runs the command. Only once it has started does the recording replace an earlier file.
+async fn run_command(
+    workload: &mut Workload,
+    replacement: Option<Replacement>,
+    replaced: &mut anyhow::Result<()>,
+) -> io::Result<ExitStatus> {
+    workload.start().await?;
+    if let Some(replacement) = replacement {
+        *replaced = replacement
+            .confirm()
+            .map_err(anyhow::Error::from)
+            .and(privilege::keep(privilege::WATCH).map_err(Into::into));
+    }
+    workload.end().await
 }
 
 /// The command to run, if there is one. `apart`: what it prints goes to standard error.

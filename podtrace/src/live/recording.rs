@@ -7,7 +7,7 @@ use super::topology::Show;
 use crate::{
     clock::monotonic_ns,
     session::{
-        files::SessionFiles,
+        files::{Replacement, SessionFiles},
         progress::SharedProgress,
         recorder::{Recorder, RecorderOptions},
     },
@@ -45,6 +45,11 @@ impl Recording {
             progress: SharedProgress::default(),
             show,
         }
+    }
+
+    /// The earlier file that it is to replace, if there is one.
+    pub(crate) fn replacement(&mut self) -> Option<Replacement> {
+        self.files.as_mut()?.replacement()
     }
 
     /// Its progress, once it has begun.

@@ -21,6 +21,7 @@ const SIGNALLED: i32 = 128;
 /// the command has them too.
 pub(crate) struct Workload {
     start: mpsc::Sender<()>,
+    started: oneshot::Receiver<io::Result<()>>,
     ended: oneshot::Receiver<io::Result<ExitStatus>>,
     is_started: bool,
 }
@@ -37,32 +38,41 @@ impl Workload {
     ) -> io::Result<Self> {
         let mut command = Command::new(program);
         command.args(arguments).stdout(stdout);
-        let (start, started) = mpsc::channel();
+        let (start, told) = mpsc::channel();
+        let (start_sender, started) = oneshot::channel();
         let (sender, ended) = oneshot::channel();
         thread::Builder::new()
             .name("workload".into())
             .spawn(move || {
                 // Nobody starts it if the trace ends first.
-                if started.recv().is_ok() {
-                    drop(sender.send(command.status()));
+                if told.recv().is_err() {
+                    return;
+                }
+                match command.spawn() {
+                    Ok(mut child) => {
+                        drop(start_sender.send(Ok(())));
+                        drop(sender.send(child.wait()));
+                    }
+                    Err(error) => drop(start_sender.send(Err(error))),
                 }
             })?;
         Ok(Self {
             start,
+            started,
             ended,
             is_started: false,
         })
     }
 
-    /// Runs the command to its end.
+    /// Starts the command.
     ///
     /// # Errors
     /// When it cannot be run.
-    pub(crate) async fn run(&mut self) -> io::Result<ExitStatus> {
+    pub(crate) async fn start(&mut self) -> io::Result<()> {
         // The thread waits for it.
         let _ = self.start.send(());
         self.is_started = true;
-        self.end().await
+        (&mut self.started).await.unwrap_or_else(|_| Err(ended()))
     }
 
     /// How the command ended; none if it was never started, or takes longer.
@@ -73,10 +83,17 @@ impl Workload {
         timeout(limit, self.end()).await.ok()
     }
 
-    async fn end(&mut self) -> io::Result<ExitStatus> {
-        let ended = (&mut self.ended).await;
-        ended.unwrap_or_else(|_| Err(io::Error::other("its thread ended")))
+    /// Waits for the end of a started command.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub(crate) async fn end(&mut self) -> io::Result<ExitStatus> {
+        (&mut self.ended).await.unwrap_or_else(|_| Err(ended()))
     }
+}
+
+fn ended() -> io::Error {
+    io::Error::other("its thread ended")
 }
 
 /// The exit code that stands for how a command ended, as in a shell.
@@ -100,7 +117,11 @@ mod tests {
         let (program, arguments) = command.split_first().unwrap();
         let arguments: Vec<_> = arguments.iter().map(OsString::from).collect();
         let mut workload = Workload::prepare(program.into(), &arguments, Stdio::inherit()).unwrap();
-        exit_code(&workload.run().await)
+        let ended = match workload.start().await {
+            Ok(()) => workload.end().await,
+            Err(error) => Err(error),
+        };
+        exit_code(&ended)
     }
 
     #[tokio::test]
@@ -117,7 +138,8 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let stdout = Stdio::from(file.reopen().unwrap());
         let mut workload = Workload::prepare("echo".into(), &["x".into()], stdout).unwrap();
-        workload.run().await.unwrap();
+        workload.start().await.unwrap();
+        workload.end().await.unwrap();
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "x\n");
     }
 

@@ -29,6 +29,7 @@ mod name;
 mod open;
 mod output_file;
 mod pack;
+mod replacement;
 mod retention;
 mod status;
 #[cfg(test)]
@@ -36,9 +37,12 @@ mod tests;
 mod trust;
 mod writer;
 
-pub(crate) use self::trust::is_trusted;
-pub use self::{counts::EventCounts, earlier::RecorderId, error::FilesError, status::Report};
-use self::{destination::Destination, name::Names, status::Status, writer::Writer};
+pub use self::{
+    counts::EventCounts, earlier::RecorderId, error::FilesError, replacement::Replacement,
+    status::Report,
+};
+use self::{destination::Destination, name::Names, open::Created, status::Status, writer::Writer};
+pub(crate) use self::{replacement::is_aside, trust::is_trusted};
 use crate::{privilege, text::count::counted};
 
 /// How many chunks may wait; one more is being written.
@@ -105,7 +109,8 @@ pub struct FileOptions {
     /// Compress with zstd: each chunk becomes a frame of its own, so that a
     /// file can be read up to where it was cut.
     pub zstd: bool,
-    /// Replace a regular file that has the (first) file's name.
+    /// Replace a regular file that has the (first) file's name, once
+    /// [`SessionFiles::replacement`] is confirmed.
     pub force: bool,
     /// The node, for names of files in a directory.
     pub node: String,
@@ -126,6 +131,8 @@ pub struct Closed {
     pub deleted: u64,
     /// The file written last.
     pub last: Option<PathBuf>,
+    /// The earlier file that was not replaced after all; then nothing was written.
+    pub kept: Option<PathBuf>,
     /// Reports not taken yet.
     pub reports: Vec<Report>,
 }
@@ -156,6 +163,7 @@ pub struct SessionFiles {
     done: Receiver<Closed>,
     target: String,
     warning: Option<String>,
+    replacement: Option<Replacement>,
 }
 
 impl SessionFiles {
@@ -170,6 +178,7 @@ impl SessionFiles {
         let (target, warning) = (destination.to_string(), destination.warning());
         let status = Arc::new(Status::default());
         let mut writer = Writer::new(options, destination, Arc::clone(&status))?;
+        let replacement = writer.replacement();
         let (chunks, queue) = mpsc::sync_channel(QUEUE);
         let (done_sender, done) = mpsc::sync_channel(1);
         thread::Builder::new()
@@ -188,7 +197,15 @@ impl SessionFiles {
             done,
             target,
             warning,
+            replacement,
         })
+    }
+
+    /// The earlier file that is to be replaced, if there is one: it stays as it was unless that is
+    /// confirmed, at any time.
+    #[must_use]
+    pub fn replacement(&mut self) -> Option<Replacement> {
+        self.replacement.take()
     }
 
     /// Describes what other users can do to the files; none if nothing.
@@ -253,6 +270,7 @@ impl SessionFiles {
             done,
             target,
             warning: _,
+            replacement: _unconfirmed,
         } = self;
         drop(chunks);
         done.recv_timeout(patience).map_err(|_still_writing| {
@@ -269,16 +287,16 @@ impl SessionFiles {
 
 /// Opens one file for writing under the rules of session files: it is private, and nothing of
 /// another user is written to. A FIFO or device is used as it is; an existing regular file is
-/// replaced with `force` only.
+/// replaced with `force` only, once that is confirmed.
 ///
 /// # Errors
 /// When the name exists, or the file cannot be created.
-pub fn create(path: &Path, force: bool) -> Result<File, FilesError> {
+pub fn create(path: &Path, force: bool) -> Result<(File, Option<Replacement>), FilesError> {
     if destination::is_stream(path) {
-        open::open_stream(path)
-    } else {
-        open::create(path, force)
+        return Ok((open::open_stream(path)?, None));
     }
+    let Created { file, aside, .. } = open::create(path, force)?;
+    Ok((file, aside.map(Replacement::new)))
 }
 
 /// The name of the file that is written for a target which is a file's name: compressed, it ends in

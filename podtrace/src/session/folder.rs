@@ -2,6 +2,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{
+    files::is_aside,
     input::InputError,
     reader::{Reader, ReaderOptions},
 };
@@ -68,6 +69,9 @@ pub fn is_capture(file: &Path) -> bool {
 
 /// The reason why a file is no capture, if it is none.
 fn inspect(file: &Path) -> Option<String> {
+    if is_aside(file) {
+        return Some("not whole yet".to_owned());
+    }
     match file.metadata() {
         Ok(metadata) if metadata.is_dir() => return Some("a directory".to_owned()),
         // Reading a pipe would consume its contents.

@@ -7,7 +7,7 @@ use std::{
 use super::{
     leaves_terminal, player_options, progress_alone,
     rewrite::Rewrite,
-    target::{Earlier, finish, refuse_directory, refuse_inputs, target, writer},
+    target::{Begun, finish, refuse_directory, refuse_inputs, target},
 };
 use crate::{
     cli::{ExportArgs, ExportFormat},
@@ -57,16 +57,13 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     player.is_recorded = args.format == ExportFormat::Pcapng;
     let written = file.map(|path| file_name(path, args.how.zstd));
     let is_part = options.is_part();
-    let (mut has_begun, mut earlier) = (false, None);
+    let mut begun = Begun::default();
     let played = player.run(|found| {
-        if args.how.force {
-            earlier = Earlier::set_aside(written.as_deref())?;
-        }
-        let made = consumers(args, file, is_part, found)?;
-        has_begun = true;
+        let made = consumers(args, file, is_part, found, &mut begun)?;
+        begun.has_begun = true;
         Ok(made)
     });
-    finish(written.as_deref(), has_begun, earlier, played)
+    finish(written.as_deref(), begun, played)
 }
 
 fn consumers(
@@ -74,8 +71,9 @@ fn consumers(
     file: Option<&FilePath>,
     is_part: bool,
     found: &Found<'_>,
+    begun: &mut Begun,
 ) -> anyhow::Result<Vec<Box<dyn Consumer>>> {
-    let open = || writer(file, args.how.force);
+    let mut open = || begun.writer(file, args.how.force);
     let exporter: Box<dyn Consumer> = match args.format {
         ExportFormat::Pcapng => {
             let rewrite = Rewrite {
@@ -85,7 +83,9 @@ fn consumers(
                 is_part,
                 flush_ns: FLUSH_NS,
             };
-            Box::new(rewrite.recorder(&args.input, found)?)
+            let (recorder, replacement) = rewrite.recorder(&args.input, found)?;
+            begun.replacement = replacement;
+            Box::new(recorder)
         }
         // JSON has lines for notices.
         ExportFormat::Json => {

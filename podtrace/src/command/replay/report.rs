@@ -1,7 +1,7 @@
 //! `podtrace report`.
 use super::{
     leaves_terminal, player_options, progress_alone,
-    target::{Earlier, finish, refuse_directory, refuse_inputs, target, writer},
+    target::{Begun, finish, refuse_directory, refuse_inputs, target},
 };
 use crate::{
     cli::ReportArgs,
@@ -18,18 +18,15 @@ pub(in crate::command) fn run(args: &ReportArgs) -> anyhow::Result<u8> {
     let mut player = Player::new(&options, false, stop_on_signal()?)?;
     player.show_progress = leaves_terminal().then(progress_alone);
     let file = target(Some(&args.write));
-    let (mut has_begun, mut earlier) = (false, None);
+    let mut begun = Begun::default();
     // What cannot be read leaves no file behind.
     let played = player.run(|_| {
         let paths = usize::try_from(args.paths).unwrap_or(usize::MAX);
-        if args.force {
-            earlier = Earlier::set_aside(file)?;
-        }
-        let collector = Collector::new(paths, writer(file, args.force)?);
-        has_begun = true;
+        let collector = Collector::new(paths, begun.writer(file, args.force)?);
+        begun.has_begun = true;
         Ok(vec![Box::new(collector), Box::new(Notices)])
     });
-    finish(file, has_begun, earlier, played)
+    finish(file, begun, played)
 }
 
 /// Refuses a terminal, a directory, and what is read.

@@ -8,7 +8,7 @@ use crate::{
         player::Found,
     },
     session::{
-        files::{FileOptions, Keep, SessionFiles, Target},
+        files::{FileOptions, Keep, Replacement, SessionFiles, Target},
         format::{CAPTURE, FORMAT, SectionInfo, SourceSession},
         reader::VXLAN_PORTS,
         recorder::{Recorder, RecorderOptions},
@@ -28,8 +28,12 @@ pub(super) struct Rewrite<'a> {
 }
 
 impl Rewrite<'_> {
-    /// Opens what is to be written.
-    pub(super) fn recorder(self, args: &InputArgs, found: &Found<'_>) -> anyhow::Result<Recorder> {
+    /// Opens what is to be written; returns the earlier file that it is to replace, too.
+    pub(super) fn recorder(
+        self,
+        args: &InputArgs,
+        found: &Found<'_>,
+    ) -> anyhow::Result<(Recorder, Option<Replacement>)> {
         let Found {
             inputs,
             outline,
@@ -38,7 +42,7 @@ impl Rewrite<'_> {
         } = found;
         let nodes: Vec<_> = firsts(inputs).flat_map(Input::nodes).collect();
         let interfaces = self.interfaces(args, inputs);
-        let files = SessionFiles::open(FileOptions {
+        let mut files = SessionFiles::open(FileOptions {
             target: self.target,
             rotates: false,
             keep: Keep::default(),
@@ -77,7 +81,8 @@ impl Rewrite<'_> {
             flush_ns: self.flush_ns,
             outline: outline.clone(),
         };
-        Ok(Recorder::new(options, files, 0).patient())
+        let replacement = files.replacement();
+        Ok((Recorder::new(options, files, 0).patient(), replacement))
     }
 
     /// The interfaces that it is limited to, or else the recordings.

@@ -1,11 +1,9 @@
 //! The file that a command makes of recordings.
 use std::{
-    ffi::OsString,
     fs,
     io::{BufWriter, Write},
     os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
-    path::{Path, PathBuf},
-    process,
+    path::Path,
 };
 
 use anyhow::{Context as _, bail};
@@ -14,7 +12,10 @@ use super::code;
 use crate::{
     cli::{InputArgs, typed},
     replay::report::Played,
-    session::{files, folder::is_capture},
+    session::{
+        files::{self, Replacement},
+        folder::is_capture,
+    },
     sink::{self, Named},
     text::escape::shown,
 };
@@ -24,23 +25,36 @@ pub(super) fn target(write: Option<&Path>) -> Option<&Path> {
     write.filter(|path| path.as_os_str() != "-")
 }
 
-/// Opens it.
-pub(super) fn writer(target: Option<&Path>, force: bool) -> anyhow::Result<Box<dyn Write + Send>> {
-    Ok(match target {
-        Some(path) => {
-            let file = files::create(path, force)?;
-            Box::new(BufWriter::new(Named::new(shown(path), file)))
-        }
-        None => Box::new(BufWriter::new(Named::stdout())),
-    })
+/// What a command begins to write.
+#[derive(Default)]
+pub(super) struct Begun {
+    /// Whether it has begun.
+    pub(super) has_begun: bool,
+    /// The earlier file that it is to replace, if there is one.
+    pub(super) replacement: Option<Replacement>,
 }
 
-/// Ends a file that was begun; returns the exit code. `has_begun`: whether it was. Where nothing was
-/// found for it, none is left; and one that it was to replace stays, unless it is whole.
+impl Begun {
+    /// Opens the target.
+    pub(super) fn writer(
+        &mut self,
+        target: Option<&Path>,
+        force: bool,
+    ) -> anyhow::Result<Box<dyn Write + Send>> {
+        let Some(path) = target else {
+            return Ok(Box::new(BufWriter::new(Named::stdout())));
+        };
+        let (file, replacement) = files::create(path, force)?;
+        self.replacement = replacement;
+        Ok(Box::new(BufWriter::new(Named::new(shown(path), file))))
+    }
+}
+
+/// Ends what was begun; returns the exit code. Where nothing was found for a file, none is left; and
+/// one that it was to replace stays, unless it is whole.
 pub(super) fn finish(
     target: Option<&Path>,
-    has_begun: bool,
-    earlier: Option<Earlier>,
+    begun: Begun,
     played: anyhow::Result<Played>,
 ) -> anyhow::Result<u8> {
     let (is_whole, is_missed, is_empty) = match &played {
@@ -51,17 +65,17 @@ pub(super) fn finish(
         ),
         Err(_) => (false, false, false),
     };
-    let written = target.filter(|path| has_begun && path.is_file());
-    match (written, earlier) {
-        (_, Some(earlier)) if is_whole && !is_missed && !is_empty => earlier.replaced()?,
-        (_, Some(earlier)) => {
+    let written = target.filter(|path| begun.has_begun && path.is_file());
+    match (written, begun.replacement) {
+        (_, Some(replacement)) if is_whole && !is_missed && !is_empty => replacement.confirm()?,
+        (_, Some(replacement)) => {
             let why = if is_empty {
                 "no packet was found: "
             } else {
                 ""
             };
-            sink::tell(&format!("{why}{} stays as it was", shown(&earlier.path)));
-            earlier.restore()?;
+            let target = shown(replacement.target());
+            sink::tell(&format!("{why}{target} stays as it was"));
         }
         (Some(path), None) if is_missed => fs::remove_file(path)
             .with_context(|| format!("failed to remove {}, which has no packets", shown(path)))?,
@@ -69,61 +83,6 @@ pub(super) fn finish(
         _ => {}
     }
     Ok(code(&played?))
-}
-
-/// A file that is to be replaced, under another name until there is something in its place.
-pub(super) struct Earlier {
-    path: PathBuf,
-    /// None once that is decided.
-    aside: Option<PathBuf>,
-}
-
-impl Earlier {
-    /// Sets a regular file aside, if there is one.
-    pub(super) fn set_aside(target: Option<&Path>) -> anyhow::Result<Option<Self>> {
-        let is_file = |path: &Path| path.symlink_metadata().is_ok_and(|found| found.is_file());
-        let Some(path) = target.filter(|path| is_file(path)) else {
-            return Ok(None);
-        };
-        let mut name = OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!(".{}.replaced", process::id()));
-        let aside = path.with_file_name(name);
-        fs::rename(path, &aside).with_context(|| format!("failed to replace {}", shown(path)))?;
-        Ok(Some(Self {
-            path: path.to_owned(),
-            aside: Some(aside),
-        }))
-    }
-
-    fn replaced(mut self) -> anyhow::Result<()> {
-        let aside = self.aside.take();
-        aside.map_or(Ok(()), |aside| {
-            fs::remove_file(&aside).with_context(|| format!("failed to remove {}", shown(&aside)))
-        })
-    }
-
-    fn restore(mut self) -> anyhow::Result<()> {
-        self.put_back()
-    }
-
-    fn put_back(&mut self) -> anyhow::Result<()> {
-        let Some(aside) = self.aside.take() else {
-            return Ok(());
-        };
-        fs::rename(&aside, &self.path).with_context(|| {
-            let (path, aside) = (shown(&self.path), shown(&aside));
-            format!("failed to put {path} back, which is {aside} now")
-        })
-    }
-}
-
-impl Drop for Earlier {
-    fn drop(&mut self) {
-        if let Err(error) = self.put_back() {
-            sink::tell(&format!("{error:#}"));
-        }
-    }
 }
 
 /// Refuses a directory. `name`: that of a file which might be meant.

@@ -1,6 +1,6 @@
 //! Finds the files of earlier runs of the same recorder: they count towards its limits.
 use std::{
-    fs::{self, File, TryLockError},
+    fs,
     os::unix::fs::MetadataExt as _,
     path::Path,
     time::{Instant, SystemTime},
@@ -8,7 +8,7 @@ use std::{
 
 use nix::unistd::Uid;
 
-use super::{name::Names, output_file::Identity, retention::OwnFile};
+use super::{name::Names, output_file::Identity, replacement::is_in_use, retention::OwnFile};
 use crate::session::{
     format::SectionInfo,
     reader::{Item, Reader, ReaderOptions},
@@ -77,11 +77,4 @@ fn finished(recorder: &RecorderId, path: &Path) -> Option<OwnFile> {
         is_stuck: false,
         is_earlier: true,
     })
-}
-
-/// Whether a running podtrace writes to the file, and so holds a lock on it. On a file system
-/// without locks, this is unknown.
-fn is_in_use(path: &Path) -> bool {
-    let opened = File::open(path);
-    opened.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }

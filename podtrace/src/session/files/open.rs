@@ -7,40 +7,75 @@ use std::{
         unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _},
     },
     path::Path,
+    sync::Arc,
 };
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::{
     FilesError,
+    output_file::Identity,
+    replacement::{Aside, name_aside, remove_left},
     trust::{check_directory, check_owner, directory},
 };
 
 /// Captures hold private data.
 const MODE: u32 = 0o600;
 
-/// Creates a regular file. `force` replaces an existing one.
+/// A regular file that was created.
+pub(super) struct Created {
+    pub(super) file: File,
+    pub(super) identity: Identity,
+    /// Its name, if there is an earlier file that it is to replace.
+    pub(super) aside: Option<Arc<Aside>>,
+}
+
+/// Creates a regular file. With `force`, where a file has the name, it gets another one for now.
 ///
 /// # Errors
 /// When the name exists, or the file cannot be created.
-pub(super) fn create(path: &Path, force: bool) -> Result<File, FilesError> {
+pub(super) fn create(path: &Path, force: bool) -> Result<Created, FilesError> {
     check_directory(directory(path))?;
+    if force {
+        remove_left(path);
+    }
     match create_new(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            make_way(path, force)?;
-            create_new(path)
+            check_replaceable(path, force)?;
+            let aside = name_aside(path);
+            let (file, identity) = lock(path, create_new(&aside))?;
+            let aside = Aside::new(path.to_owned(), aside, identity);
+            Ok(Created {
+                file,
+                identity,
+                aside: Some(Arc::new(aside)),
+            })
         }
-        created => created,
+        created => {
+            let (file, identity) = lock(path, created)?;
+            Ok(Created {
+                file,
+                identity,
+                aside: None,
+            })
+        }
     }
-    .map_err(|error| match error.kind() {
-        // Another process took the name meanwhile.
-        io::ErrorKind::AlreadyExists => FilesError::Exists(path.to_owned()),
+}
+
+/// Locks a created file, which shows other runs that it is in use, if the file system has locks.
+fn lock(path: &Path, created: io::Result<File>) -> Result<(File, Identity), FilesError> {
+    let file = created.map_err(|error| match error.kind() {
         // Where files cannot be created, as in /proc, the kernel says the same.
         io::ErrorKind::NotFound if !directory(path).is_dir() => {
             FilesError::NoDirectory(directory(path).to_owned())
         }
         _ => FilesError::system("create", path, error),
-    })
+    })?;
+    let _ = file.try_lock();
+    let metadata = file
+        .metadata()
+        .map_err(|error| FilesError::system("inspect", path, error))?;
+    Ok((file, Identity::from(&metadata)))
 }
 
 /// Opens a FIFO or character device.
@@ -85,8 +120,8 @@ fn create_new(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Removes a regular file, and only with `force`.
-fn make_way(path: &Path, force: bool) -> Result<(), FilesError> {
+/// Checks that a name is free, or that of a regular file with `force`.
+pub(super) fn check_replaceable(path: &Path, force: bool) -> Result<(), FilesError> {
     let kind = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -101,5 +136,5 @@ fn make_way(path: &Path, force: bool) -> Result<(), FilesError> {
     if !force {
         return Err(FilesError::Exists(path.to_owned()));
     }
-    fs::remove_file(path).map_err(|error| FilesError::system("replace", path, error))
+    Ok(())
 }

@@ -4,11 +4,16 @@ use std::{
     io::{self, Seek as _, SeekFrom, Write as _},
     os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::{FilesError, open};
+use super::{
+    FilesError,
+    open::{self, Created},
+    replacement::Aside,
+};
 
 /// The identity of a file, independent of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +44,10 @@ impl Identity {
 #[derive(Debug)]
 pub(super) struct OutputFile {
     file: File,
+    /// The name that it has, or is to have.
     path: PathBuf,
+    /// Its present name, if it is to replace an earlier file.
+    aside: Option<Arc<Aside>>,
     kind: Kind,
     /// The bytes written.
     end: u64,
@@ -60,13 +68,15 @@ enum Kind {
 impl OutputFile {
     /// Creates a file.
     pub(super) fn create(path: PathBuf, force: bool) -> Result<Self, FilesError> {
-        let file = open::create(&path, force)?;
-        // A lock shows other runs that the file is in use, if the file system has locks.
-        let _ = file.try_lock();
-        let metadata = file
-            .metadata()
-            .map_err(|error| FilesError::system("inspect", &path, error))?;
-        Ok(Self::new(file, path, Kind::Own(Identity::from(&metadata))))
+        let Created {
+            file,
+            identity,
+            aside,
+        } = open::create(&path, force)?;
+        Ok(Self {
+            aside,
+            ..Self::new(file, path, Kind::Own(identity))
+        })
     }
 
     /// Opens a FIFO or device.
@@ -102,6 +112,7 @@ impl OutputFile {
         Self {
             file,
             path,
+            aside: None,
             kind,
             end: 0,
             torn: false,
@@ -115,6 +126,11 @@ impl OutputFile {
     /// The bytes written.
     pub(super) fn end(&self) -> u64 {
         self.end
+    }
+
+    /// What it has as its name until it replaces an earlier file, if it is to.
+    pub(super) fn aside(&self) -> Option<&Arc<Aside>> {
+        self.aside.as_ref()
     }
 
     /// The identity of the file, if the session created it.
@@ -211,7 +227,13 @@ impl OutputFile {
         let Kind::Own(identity) = self.kind else {
             return Ok(None);
         };
-        match identity.at(&self.path) {
+        let found = match &self.aside {
+            // It has no name any more.
+            Some(aside) if aside.is_discarded() => self.file.metadata().ok(),
+            Some(aside) => aside.with_path(|path| identity.at(path)),
+            None => identity.at(&self.path),
+        };
+        match found {
             Some(metadata) => Ok(Some(metadata.len())),
             None => Err(FilesError::Moved(self.path.clone())),
         }

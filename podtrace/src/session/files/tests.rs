@@ -14,6 +14,7 @@ use super::*;
 
 mod disk;
 mod keep;
+mod replacement;
 mod zstd;
 
 const KEY: (u32, Direction) = (7, Direction::Egress);
@@ -157,7 +158,11 @@ fn existing_file_is_kept_unless_forced() {
         force: true,
         ..options(at("file"))
     });
-    forced.send(Begins::File, b"ours", 1);
+    forced.send(Begins::File, b"ou", 1);
+    assert_eq!(fs::read(at("file")).unwrap(), b"theirs");
+    let replacement = forced.writer.replacement().unwrap();
+    replacement.confirm().unwrap();
+    forced.send(Begins::Nothing, b"rs", 1);
     assert_eq!(fs::read(at("file")).unwrap(), b"ours");
     assert_eq!(fs::read(at("other-name")).unwrap(), b"theirs");
     assert!(!at("nothing").exists());

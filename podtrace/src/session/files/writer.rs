@@ -15,6 +15,7 @@ use super::{
     name::Names,
     output_file::OutputFile,
     pack::Packer,
+    replacement::Replacement,
     retention::{OwnFile, OwnFiles},
     status::Status,
 };
@@ -65,6 +66,10 @@ impl Writer {
         if self.status.is_abandoned() {
             return;
         }
+        if self.disk.is_discarded() {
+            self.status.handled(&chunk.events);
+            return;
+        }
         self.disk.own.expire(Instant::now());
         if self.failing.is_none()
             && let Err(error) = self.disk.check()
@@ -89,14 +94,28 @@ impl Writer {
         self.disk.own.next_expiry(now)
     }
 
+    /// The earlier file that the first one is to replace, if there is one.
+    pub(super) fn replacement(&self) -> Option<Replacement> {
+        let aside = self.disk.output.as_ref()?.aside()?;
+        Some(Replacement::new(Arc::clone(aside)))
+    }
+
     /// Ends the file; returns the totals.
     pub(super) fn close(&mut self) -> Closed {
+        if self.disk.is_discarded() {
+            let output = self.disk.output.take();
+            return Closed {
+                kept: output.map(|output| output.path().to_owned()),
+                ..Closed::default()
+            };
+        }
         self.disk.end();
         Closed {
             bytes: self.disk.bytes,
             files: self.disk.files,
             deleted: self.disk.own.deleted(),
             last: self.disk.last.take(),
+            kept: None,
             reports: self.status.reports(),
         }
     }
@@ -180,6 +199,12 @@ impl Disk {
             last: None,
             status,
         }
+    }
+
+    /// Whether the file that it writes was removed, since it is to replace nothing.
+    fn is_discarded(&self) -> bool {
+        let aside = self.output.as_ref().and_then(OutputFile::aside);
+        aside.is_some_and(|aside| aside.is_discarded())
     }
 
     /// Checks that the file is unchanged. A file that lost its name is given up.
@@ -297,6 +322,8 @@ impl Disk {
     /// reopened for its next reader.
     fn keep_failed(&self, output: OutputFile) -> Option<OutputFile> {
         match (output.own(), &self.destination) {
+            // Its name is not free.
+            _ if output.aside().is_some_and(|aside| aside.is_open()) => Some(output),
             (Some(identity), _) if output.end() == 0 => {
                 if identity.at(output.path()).is_some() {
                     // If it remains, the next file has another number.

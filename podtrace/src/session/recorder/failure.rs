@@ -196,6 +196,9 @@ impl Recorder {
     /// The totals of the recording in words, once all reports are processed: only then it is
     /// known what the files hold.
     fn totals(&self, closed: &Closed) -> String {
+        if let Some(path) = &closed.kept {
+            return format!("nothing is recorded: {} stays as it was", shown(path));
+        }
         let path = closed.last.as_ref();
         let path = path.map_or_else(String::new, |path| format!(": {}", shown(path)));
         let files = match closed.files {

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::TempDir;
 
 use super::record::{names, recorded, run};
-use crate::cases::tracer::podtrace;
+use crate::cases::{one_node, tracer::podtrace};
 
 /// It failed with one line for the reason, perhaps a hint, and no output.
 #[track_caller]
@@ -37,6 +37,37 @@ fn refuses(output: &Output, expected: &[&str]) {
             "{error}"
         );
     }
+}
+
+/// What an earlier recording holds is worth more than one that does not begin.
+#[test]
+fn earlier_file_outlives_a_start_that_fails() {
+    let (lab, dir) = (one_node(1), TempDir::new().unwrap());
+    let old = dir.path().join("old");
+    let netns = lab.nodes[0].netns.name.as_str();
+    let target = ["--netns", netns, "--force", "-w", old.to_str().unwrap()];
+    let nobody = ["--", "/no/such/command"];
+    for (command, rest) in [
+        ("record", &["-i", "nosuch"][..]),
+        ("trace", &["-i", "nosuch"]),
+        ("record", &["--pod", "nosuch"]),
+        ("record", &["-N", "nosuch"]),
+        ("trace", &nobody),
+        ("record", &nobody),
+    ] {
+        fs::write(&old, "keep me").unwrap();
+        let output = run(&[&[command], &target[..], rest].concat());
+        assert!(!output.status.success(), "{command} {rest:?}: {output:?}");
+        assert_eq!(fs::read(&old).unwrap(), b"keep me", "{command} {rest:?}");
+        let left = fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(left, 1, "{command} {rest:?}");
+    }
+    let output = run(&[&["record", "--duration", "100ms"], &target[..]].concat());
+    assert!(output.status.success(), "{output:?}");
+    assert_ne!(fs::read(&old).unwrap(), b"keep me");
+    let output = run(&[&["trace"], &target[..], &["--", "true"]].concat());
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[test]
