@@ -44,9 +44,9 @@ pub(super) fn check_owners(
 
 fn missing<'a>(name: &TapName, names: impl IntoIterator<Item = &'a str>) -> anyhow::Error {
     let name = name.to_string();
+    let shown = escape(&name);
     anyhow!(
-        "no interface {} on the node or in its pods\nhint: there is {}",
-        escape(&name),
+        "--interface {shown}: no interface {shown} on the node or in its pods\nhint: there is {}",
         listed(names, Some(&name))
     )
 }

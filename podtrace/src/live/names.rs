@@ -37,7 +37,8 @@ impl Awaited {
             return Ok((Self(None), None));
         };
         if !waits {
-            bail!("there is no {missing}\nhint: {hint}; --wait waits for it");
+            let options = register.options();
+            bail!("{options}there is no {missing}\nhint: {hint}; --wait waits for it");
         }
         let notice = format!("waiting for {missing}");
         Ok((Self(Some(register)), Some(notice)))
@@ -97,7 +98,7 @@ mod tests {
         let error = start(false).err().unwrap().to_string();
         assert_eq!(
             error,
-            "there is no pod web, pod db\nhint: there is default/web2; --wait waits for it"
+            "--pod web, --pod db: there is no pod web, pod db\nhint: there is default/web2; --wait waits for it"
         );
         let (mut awaited, notice) = start(true).unwrap();
         assert_eq!(notice.unwrap(), "waiting for pod web, pod db");

@@ -91,19 +91,19 @@ impl Interfaces {
         let names: BTreeSet<_> = found.iter().map(|interface| &*interface.name).collect();
         match names.len() {
             0 if self.interfaces.is_empty() => {
-                bail!("no interface {shown} in the files: they describe none")
+                bail!("--vantage {shown}: no interface {shown} in the files: they describe none")
             }
             0 => {
                 let all = self.interfaces.iter().map(|interface| &*interface.name);
                 bail!(
-                    "no interface {shown} in the files\nhint: there is {}",
+                    "--vantage {shown}: no interface {shown} in the files\nhint: there is {}",
                     listed(all, Some(vantage))
                 );
             }
             // A pod that was replaced has the same name again.
             1 => Ok(found.iter().map(|interface| interface.number).collect()),
             many => bail!(
-                "{shown} is the name of {many} interfaces: {}\nhint: name one of them",
+                "--vantage {shown}: {shown} is the name of {many} interfaces: {}\nhint: name one of them",
                 listed(names, None)
             ),
         }
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(interfaces.find("cni0").unwrap().first(), Some(&CNI0));
         let error = interfaces.find("eth0").unwrap_err().to_string();
         insta::assert_snapshot!(error, @r"
-        eth0 is the name of 3 interfaces: default/mypod1/eth0, default/mypod2/eth0, worker1/eth0
+        --vantage eth0: eth0 is the name of 3 interfaces: default/mypod1/eth0, default/mypod2/eth0, worker1/eth0
         hint: name one of them
         ");
         let error = interfaces
@@ -177,7 +177,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         insta::assert_snapshot!(error, @r"
-        no interface default/mypod3/eth0 in the files
+        --vantage default/mypod3/eth0: no interface default/mypod3/eth0 in the files
         hint: there is default/mypod1/eth0, default/mypod2/eth0, worker1/eth0, worker1/veth1, worker1/veth2, worker1/cni0
         ");
     }

@@ -61,10 +61,10 @@ pub(super) fn check_interfaces(
     let first = given.first().map(String::as_str);
     let words = list(&given);
     if names.is_empty() {
-        bail!("no interface {words} in the files: they describe none");
+        bail!("--interface {words}: no interface {words} in the files: they describe none");
     }
     bail!(
-        "no interface {words} in the files\nhint: there is {}",
+        "--interface {words}: no interface {words} in the files\nhint: there is {}",
         listed(names.iter().map(AsRef::as_ref), first)
     )
 }
@@ -98,7 +98,8 @@ pub(super) fn check_names(
                 }
                 false => "",
             };
-            bail!("no {missing} in the files\nhint: {hint}{elsewhere}")
+            let options = register.options();
+            bail!("{options}no {missing} in the files\nhint: {hint}{elsewhere}")
         }
         _ => Ok(()),
     }
@@ -137,7 +138,8 @@ impl Consumer for Unfound {
     fn close(&mut self) -> io::Result<()> {
         match (self.0.missing(), self.0.hint()) {
             (Some(missing), Some(hint)) => Err(io::Error::other(format!(
-                "no {missing} in what was read\nhint: {hint}"
+                "{}no {missing} in what was read\nhint: {hint}",
+                self.0.options()
             ))),
             _ => Ok(()),
         }

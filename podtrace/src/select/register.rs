@@ -45,6 +45,8 @@ struct Sought {
     wanted: Wanted,
     /// As it was given.
     text: String,
+    /// The option that has it, if one has.
+    flag: Option<&'static str>,
 }
 
 /// The names that a selector asks for and that nothing has been found to have.
@@ -84,8 +86,20 @@ impl Register {
             let text = escape(&sought.text);
             format!("{} {text}", sought.kind.as_str())
         });
-        let words: Vec<_> = words.collect();
+        let words = once_each(words);
         (!words.is_empty()).then(|| list(&words))
+    }
+
+    /// The options that have these names, before what is said of them: `--pod web: `. Empty if the
+    /// names stand alone.
+    #[must_use]
+    pub fn options(&self) -> String {
+        let of = |sought: &Sought| Some(format!("{} {}", sought.flag?, sought.text));
+        let options = once_each(self.sought.iter().filter_map(of));
+        match options.is_empty() {
+            true => String::new(),
+            false => format!("{}: ", list(&options)),
+        }
     }
 
     /// The names of its kind that there are, those like the first missing one first.
@@ -221,36 +235,52 @@ impl Kind {
     }
 }
 
+/// The words in order, without repetition: one name may be sought twice.
+fn once_each(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut each = Vec::new();
+    for word in words {
+        if !each.contains(&word) {
+            each.push(word);
+        }
+    }
+    each
+}
+
 /// What has to be found for a term.
 fn sought(term: &Term) -> Vec<Sought> {
-    let full = |kind, name: &FullName| Sought {
+    let one = |kind, flag, text: String, wanted| Sought {
         kind,
-        text: name.to_string(),
-        wanted: Wanted::Full(name.clone()),
+        wanted,
+        text,
+        flag,
     };
-    let plain = |kind, name: &Glob| Sought {
-        kind,
-        text: name.to_string(),
-        wanted: Wanted::Plain(name.clone()),
-    };
-    let of_peer = |peer: &Peer| match peer {
-        Peer::Pod(name) => Some(full(Kind::Pod, name)),
-        Peer::Named(name) => Some(full(Kind::Peer, name)),
+    let full =
+        |kind, flag, name: &FullName| one(kind, flag, name.to_string(), Wanted::Full(name.clone()));
+    let plain =
+        |kind, flag, name: &Glob| one(kind, flag, name.to_string(), Wanted::Plain(name.clone()));
+    let of_peer = |flag, peer: &Peer| match peer {
+        Peer::Pod(name) => Some(full(Kind::Pod, flag, name)),
+        Peer::Named(name) => Some(full(Kind::Peer, flag, name)),
         Peer::Address(_) => None,
     };
+    let flag = term.flag();
     match term {
-        Term::Pod(name) | Term::FromPod(name) | Term::ToPod(name) => vec![full(Kind::Pod, name)],
-        Term::Between(one, other) => [one, other].into_iter().filter_map(of_peer).collect(),
-        Term::Touches(peer) => of_peer(peer).into_iter().collect(),
-        Term::Namespace(name) => vec![plain(Kind::Namespace, name)],
-        Term::Labels(labels) => vec![Sought {
-            kind: Kind::Labels,
-            text: labels.to_string(),
-            wanted: Wanted::Labels(labels.clone()),
-        }],
-        Term::Container(name) => vec![plain(Kind::Container, name)],
-        Term::Service(name) => vec![full(Kind::Service, name)],
-        Term::Node(name) => vec![plain(Kind::Node, name)],
+        Term::Pod(name) | Term::FromPod(name) | Term::ToPod(name) => {
+            vec![full(Kind::Pod, flag, name)]
+        }
+        Term::Between(one, other) => {
+            let peers = [one, other].into_iter();
+            peers.filter_map(|peer| of_peer(flag, peer)).collect()
+        }
+        Term::Touches(peer) => of_peer(flag, peer).into_iter().collect(),
+        Term::Namespace(name) => vec![plain(Kind::Namespace, flag, name)],
+        Term::Labels(labels) => {
+            let wanted = Wanted::Labels(labels.clone());
+            vec![one(Kind::Labels, flag, labels.to_string(), wanted)]
+        }
+        Term::Container(name) => vec![plain(Kind::Container, flag, name)],
+        Term::Service(name) => vec![full(Kind::Service, flag, name)],
+        Term::Node(name) => vec![plain(Kind::Node, flag, name)],
         Term::Ip(_)
         | Term::Port(_)
         | Term::Protocol(_)

@@ -44,6 +44,27 @@ pub enum Term {
 const REFUSED: &str = "refused";
 
 impl Term {
+    /// The option that takes the name in it.
+    pub(super) fn flag(&self) -> Option<&'static str> {
+        match self {
+            Self::Pod(_) => Some("--pod"),
+            Self::FromPod(_) => Some("--from-pod"),
+            Self::ToPod(_) => Some("--to-pod"),
+            Self::Between(..) => Some("--between"),
+            Self::Namespace(_) => Some("--namespace"),
+            Self::Labels(_) => Some("--selector"),
+            Self::Container(_) => Some("--container"),
+            Self::Service(_) => Some("--service"),
+            Self::Node(_) => Some("--node"),
+            Self::Touches(_)
+            | Self::Ip(_)
+            | Self::Port(_)
+            | Self::Protocol(_)
+            | Self::Outcome(_)
+            | Self::MinLatency(_) => None,
+        }
+    }
+
     /// A rank by how much is to be looked up.
     pub(super) fn cost(&self) -> u8 {
         match self {

@@ -205,6 +205,10 @@ fn names_that_nothing_has_are_told_with_near_ones() {
         missing,
         "pod web1, pod default/*, container c, Service shop/web"
     );
+    assert_eq!(
+        register.options(),
+        "--pod web1, --pod default/*, --container c, --service shop/web: "
+    );
     assert_eq!(register.hint().unwrap(), "no pod is known");
     let names = ["web2", "a\u{1b}", "client"];
     let pods = names.map(|name| Pod {
@@ -228,6 +232,33 @@ fn names_that_nothing_has_are_told_with_near_ones() {
         "there is default/web2, default/a\u{fffd}, default/client"
     );
     assert!(!register.is_complete());
+}
+
+/// Whoever reads that a name is wrong has to find it on the line.
+#[test]
+fn option_with_a_wrong_name_is_told() {
+    let peers = || (Peer::Pod(full("b")), "10.0.0.1".parse().unwrap());
+    for (term, options) in [
+        (pod("a"), "--pod a: "),
+        (Term::FromPod(full("a")), "--from-pod a: "),
+        (Term::ToPod(full("x/a")), "--to-pod x/a: "),
+        (Term::Between(peers().0, peers().1), "--between b: "),
+        (Term::Namespace(Glob::new("n")), "--namespace n: "),
+        (Term::Labels("a=b".parse().unwrap()), "--selector a=b: "),
+        (Term::Container(Glob::new("c")), "--container c: "),
+        (Term::Service(full("s")), "--service s: "),
+        (Term::Node(Glob::new("n")), "--node n: "),
+        (Term::Between(peers().0, peers().0), "--between b: "),
+        (Term::Touches(peers().0), ""),
+        (Term::Port(80), ""),
+    ] {
+        let selector = Selector::new([(false, term)]).unwrap();
+        let register = Register::new(&selector);
+        assert_eq!(register.options(), options);
+        // However often it is sought, it is told once.
+        let missing = register.missing().unwrap_or_default();
+        assert!(missing.matches("pod b").count() <= 1, "{missing}");
+    }
 }
 
 proptest! {
