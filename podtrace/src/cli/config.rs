@@ -2,6 +2,7 @@
 //! keys are the long names of options.
 mod file;
 mod line;
+mod pairs;
 
 use std::error::Error as _;
 
@@ -9,7 +10,7 @@ use clap::{
     Arg, ArgAction, Command, CommandFactory as _,
     error::{ContextKind, ErrorKind},
 };
-use toml_edit::{Document, Item, Key, TableLike, Value};
+use toml_edit::{Array, Document, Item, Key, TableLike, Value};
 
 use super::Cli;
 use crate::text::names::listed;
@@ -19,6 +20,8 @@ pub(super) use line::with_defaults;
 const ALL: &str = "all";
 /// Options that are no defaults.
 const NEVER: [&str; 3] = ["help", "version", "no-config"];
+/// The option that negates the next one on a command line.
+const NOT: &str = "not";
 /// How often an option may be repeated that counts.
 const COUNT_MAX: i64 = 10;
 
@@ -126,6 +129,13 @@ impl File<'_> {
                 ));
             };
             let wrong = |words: &str| self.wrong(at, &format!("[{title}] {key}: {words}"));
+            if key == NOT {
+                return Err(wrong(
+                    "negates the option behind it, and the options of a file stand in no order\n\
+                     hint: on the command line: --not --pod 'kube-system/*', or an expression with \
+                     not in it",
+                ));
+            }
             let words = words(found, key, item).map_err(|error| wrong(&error))?;
             for command in &commands {
                 if option(command, key).is_some() {
@@ -138,6 +148,7 @@ impl File<'_> {
                 words,
             });
         }
+        self.check_pairs(at, title, &commands, &settings)?;
         if title != ALL {
             let words: Vec<_> = settings.iter().flat_map(|one| one.words.clone()).collect();
             let line = ["podtrace", title]
@@ -172,6 +183,7 @@ fn words(option: &Arg, key: &str, item: &Item) -> Result<Vec<String>, String> {
             _ if value.as_bool() == Some(false) => Ok(Vec::new()),
             _ => Err(format!("must be true, false or a number up to {COUNT_MAX}")),
         },
+        ArgAction::Append if count(option) > 1 => several(count(option), &flag, key, value),
         action => {
             let values: Vec<&Value> = match value.as_array() {
                 Some(array) if matches!(action, ArgAction::Append) => array.iter().collect(),
@@ -189,6 +201,37 @@ fn words(option: &Arg, key: &str, item: &Item) -> Result<Vec<String>, String> {
             words.collect()
         }
     }
+}
+
+/// How many values an option takes at once.
+fn count(option: &Arg) -> usize {
+    option.get_num_args().map_or(1, |range| range.max_values())
+}
+
+/// The words of an option that takes `count` values at once: an array of them, or of such arrays.
+fn several(count: usize, flag: &str, key: &str, value: &Value) -> Result<Vec<String>, String> {
+    let form = || {
+        let texts = vec!["\"…\""; count].join(", ");
+        format!("takes {count} values: {key} = [{texts}], or a list of such lists")
+    };
+    let array = value.as_array().ok_or_else(form)?;
+    let of_one = |array: &Array| -> Result<Vec<String>, String> {
+        let texts = array.iter().map(|value| value.as_str().map(str::to_owned));
+        let texts: Option<Vec<_>> = texts.collect();
+        // A value is no option.
+        let is_value = |text: &String| !text.starts_with('-');
+        let texts = texts.filter(|texts| texts.len() == count && texts.iter().all(is_value));
+        let flag = std::iter::once(flag.to_owned());
+        Ok(flag.chain(texts.ok_or_else(form)?).collect())
+    };
+    if array.iter().all(Value::is_str) {
+        return of_one(array);
+    }
+    let each = array.iter().map(|one| match one.as_array() {
+        Some(array) => of_one(array),
+        None => Err(form()),
+    });
+    Ok(each.collect::<Result<Vec<_>, _>>()?.concat())
 }
 
 /// Whether a command takes an option with these values.

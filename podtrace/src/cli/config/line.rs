@@ -277,8 +277,9 @@ cleanup";
         ] {
             assert_eq!(line(file, given), made);
         }
-        let file = "[replay]\noutput = \"json\"\n[trace]\noutput = \"pcapng\"\ntime = \"utc\"\n";
-        assert_eq!(line(file, "replay -x x"), "replay -x x");
+        let file =
+            "[replay]\noutput = \"json\"\n[trace]\noutput = \"pcapng\"\n[all]\ntime = \"utc\"\n";
+        assert_eq!(line(file, "replay -x x"), "replay --time=utc -x x");
         assert_eq!(line(file, "replay x"), "replay --output=json x");
         assert_eq!(line(file, "trace -w x"), "trace --time=utc -w x");
         let file = "[replay]\nlast = \"10s\"\n";

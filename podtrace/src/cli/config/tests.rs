@@ -34,6 +34,36 @@ fn values_become_options() {
 }
 
 #[test]
+fn pairs_become_options() {
+    assert_eq!(
+        words("[trace]\nbetween = [\"a\", \"10.0.0.1\"]\ncount = 1"),
+        ["--between", "a", "10.0.0.1", "--count=1"]
+    );
+    assert_eq!(
+        words("[trace]\nbetween = [[\"a\", \"b\"], [\"c\", \"d\"]]"),
+        ["--between", "a", "b", "--between", "c", "d"]
+    );
+}
+
+/// What another table or the line may complete is no contradiction.
+#[test]
+fn settings_that_go_together_are_taken() {
+    for text in [
+        "[trace]\nrotate-size = \"1MB\"\nouter = true\ndirection = \"in\"",
+        "[trace]\nwrite = \"x\"\noutput = \"json\"",
+        "[record]\nkeep-size = \"1GB\"\nzstd = true",
+        "[all]\noutput = \"json\"\nformat = \"csv\"",
+        "[all]\nquiet-hops = true\nwrite = \"x\"\nzstd = true\nforce = true",
+        "[all]\nfirst = \"1s\"\nouter = true\nonly-matching = true",
+        "[replay]\noutput = \"json\"\nquiet-hops = false",
+        "[trace]\n[replay]\noutput = \"json\"\n[all]\nquiet-hops = true",
+    ] {
+        let taken = settings("f", text);
+        assert!(taken.is_ok(), "{text}: {taken:?}");
+    }
+}
+
+#[test]
 fn recorder_of_the_packages_has_limits_and_a_directory() {
     assert_eq!(
         words(include_str!("../../../deploy/recorder.toml")),
@@ -95,7 +125,47 @@ fn mistakes_name_file_line_and_key() {
         ),
         (
             "[trace]\nouter = true\ninner = true",
-            "f, line 1: [trace] contradicts itself: the argument '--outer' cannot be used with '--inner'",
+            "f, line 1: [trace] outer and inner contradict each other: the argument '--outer' cannot be used with '--inner'",
+        ),
+        (
+            "[trace]\nwrite = \"x\"\noutput = \"pcapng\"",
+            "f, line 1: [trace] write and output contradict each other: -o pcapng records to",
+        ),
+        (
+            "[replay]\nfirst = 5\noutput = \"json\"\nquiet-hops = true",
+            "f, line 1: [replay] output and quiet-hops contradict each other: --quiet-hops is for",
+        ),
+        (
+            "[export]\nzstd = true\nformat = \"csv\"",
+            "f, line 1: [export] zstd and format contradict each other: --zstd is for pcapng",
+        ),
+        (
+            "[diagnose]\nprotocol = \"icmp\"\nport = 80",
+            "f, line 1: [diagnose] protocol and port contradict each other: --port is for",
+        ),
+        (
+            "[all]\noutput = \"json\"\nhex = true",
+            "f, line 1: [all] output and hex contradict each other: ",
+        ),
+        (
+            "[trace]\nnot = true",
+            "f, line 2: [trace] not: negates the option behind it, and the options of a file",
+        ),
+        (
+            "[trace]\nbetween = \"a\"",
+            "f, line 2: [trace] between: takes 2 values: between = [\"…\", \"…\"], or a list",
+        ),
+        (
+            "[trace]\nbetween = [\"a\", \"b\", \"c\"]",
+            "f, line 2: [trace] between: takes 2 values",
+        ),
+        (
+            "[trace]\nbetween = [[\"a\", \"b\"], \"c\"]",
+            "f, line 2: [trace] between: takes 2 values",
+        ),
+        (
+            "[trace]\nbetween = [\"a\", \"/b/\"]",
+            "f, line 2: [trace] between: /b/ is wrong: must be two pods",
         ),
         (
             "[trace]\nhelp = true",
