@@ -11,6 +11,17 @@ use crate::{
     world::World,
 };
 
+/// What a block of memory takes beside its bytes, at most.
+pub(super) const ALLOCATED: usize = 24;
+
+/// What bytes take in a block of memory of their own.
+pub(super) fn allocated(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        bytes => bytes + ALLOCATED,
+    }
+}
+
 /// An interface and a direction.
 pub(super) type Tap = (u32, Direction);
 
@@ -54,12 +65,13 @@ pub(super) struct HopEntry {
 }
 
 impl Entry {
-    /// Its size in memory, in bytes.
+    /// Its size in memory, in bytes: in a list, which has room for up to twice as many.
     pub(super) fn bytes(&self) -> usize {
         let texts = [&self.time, &self.what, &self.ends, &self.head, &self.tail];
-        let texts: usize = texts.iter().map(|text| text.len()).sum();
-        let words: usize = self.hops.iter().map(|hop| hop.words.len()).sum();
-        size_of::<Self>() + texts + words + size_of_val(&*self.hops)
+        let texts: usize = texts.iter().map(|text| allocated(text.len())).sum();
+        let words = self.hops.iter().map(|hop| allocated(hop.words.len()));
+        let words: usize = words.sum();
+        2 * size_of::<Self>() + texts + words + allocated(size_of_val(&*self.hops))
     }
 
     /// The times from each hop to the next.

@@ -6,6 +6,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use podtrace_ebpf::record::Direction;
 
+use super::entry::{ALLOCATED, allocated};
 use crate::{
     filter::Filter,
     map::Map,
@@ -94,6 +95,8 @@ impl Headers {
         }
         let is_new = frames.is_empty();
         let length = event.captured.len().min(FRAME_BYTES);
+        // Most packets have one: a vector takes room for four at once.
+        frames.reserve_exact(1);
         frames.push(Frame {
             bytes: event.captured[..length].into(),
             wire_len: event.wire_len,
@@ -102,7 +105,7 @@ impl Headers {
             vlan_tci: event.vlan_tci,
             looks,
         });
-        self.bytes += size_of::<Frame>() + length;
+        self.bytes += frames.last().map_or(0, Frame::size);
         if is_new {
             self.bytes += ENTRY;
             self.order.push_back(packet);
@@ -122,6 +125,13 @@ impl Headers {
         self.bytes = self.bytes.saturating_sub(ENTRY + bytes);
     }
 
+    /// Whether nothing has room for more than is counted.
+    #[cfg(test)]
+    pub(super) fn is_exact(&self) -> bool {
+        let mut all = self.frames.values();
+        all.all(|frames| frames.capacity() == frames.len())
+    }
+
     /// Whether a packet matches at one of its hops; none if its headers are not there.
     pub(super) fn matches(&self, packet: u64, filter: &Arc<Filter>) -> Option<bool> {
         let frames = self.frames.get(&packet)?;
@@ -134,11 +144,11 @@ impl Headers {
 }
 
 /// What a packet's entries in the tables take.
-const ENTRY: usize = 4 * size_of::<(u64, Vec<Frame>)>();
+const ENTRY: usize = 4 * size_of::<(u64, Vec<Frame>)>() + ALLOCATED;
 
 impl Frame {
     fn size(&self) -> usize {
-        size_of::<Self>() + self.bytes.len()
+        size_of::<Self>() + allocated(self.bytes.len())
     }
 
     fn matches(&self, filter: &Arc<Filter>, ports: &[u16]) -> bool {

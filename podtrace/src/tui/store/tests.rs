@@ -127,3 +127,5 @@ fn headers_are_bounded_and_oldest_go_first() {
     assert_eq!(headers.matches(9_999, &filter), Some(true));
     assert_eq!(headers.matches(0, &filter), None);
 }
+    // What is counted is what is there.
+    assert!(headers.is_exact());
