@@ -102,8 +102,9 @@ impl Runner {
                 drawn = Some(Instant::now());
                 is_new = false;
             }
-            let mut wait = self.pause(is_new);
-            while event::poll(wait)? {
+            terminal::wait(self.pause(is_new));
+            // Of a closed one, a read would never end.
+            while !terminal::is_closed() && event::poll(Duration::ZERO)? {
                 match event::read()? {
                     Event::Key(key) => match self.press(key) {
                         Ask::Quit => return Ok(self.end()),
@@ -113,14 +114,15 @@ impl Runner {
                     Event::Resize(..) => {}
                     _ => continue,
                 }
-                (is_new, drawn, wait) = (true, None, Duration::ZERO);
+                (is_new, drawn) = (true, None);
             }
         }
         Ok(self.end())
     }
 
     fn goes_on(&self) -> bool {
-        terminal::is_taken() && !self.stop.is_set() && !self.shared.inbox().is_abandoned
+        let has_terminal = terminal::is_taken() && !terminal::is_closed();
+        has_terminal && !self.stop.is_set() && !self.shared.inbox().is_abandoned
     }
 
     fn end(self) -> Vec<String> {

@@ -1,14 +1,19 @@
 //! The terminal: taken over, and given back however podtrace ends.
 use std::{
     io::{self, BufWriter, Stdout, Write as _},
+    os::fd::{AsFd as _, BorrowedFd},
     panic,
     sync::{
         Once,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
-use nix::sys::signal::{Signal, raise};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::signal::{Signal, raise},
+};
 use ratatui::{
     Terminal,
     backend::CrosstermBackend,
@@ -50,6 +55,29 @@ fn take() -> io::Result<()> {
 /// Whether it is taken over: a panic anywhere gives it back.
 pub(super) fn is_taken() -> bool {
     IS_TAKEN.load(Ordering::SeqCst)
+}
+
+/// Waits for a key, or until the terminal is closed, for so long at most.
+pub(super) fn wait(limit: Duration) {
+    let stdin = io::stdin();
+    let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+    // A signal ends it early, as one of a new size does.
+    let _ = poll(
+        &mut fds,
+        PollTimeout::try_from(limit).unwrap_or(PollTimeout::ZERO),
+    );
+}
+
+/// Whether the terminal was closed: there will be no key any more, and nobody sees what is drawn.
+pub(super) fn is_closed() -> bool {
+    has_hung_up(io::stdin().as_fd())
+}
+
+/// That a terminal is closed is told without being asked for.
+fn has_hung_up(terminal: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(terminal, PollFlags::empty())];
+    let found = poll(&mut fds, PollTimeout::ZERO);
+    found.is_ok_and(|found| found > 0)
 }
 
 /// Gives the terminal back; does nothing if it was given back already.
@@ -108,6 +136,19 @@ mod tests {
             assert!(panicking.join().is_err());
             assert!(!is_taken());
         }
+    }
+
+    /// Not every hangup comes as a signal: with nohup none does.
+    #[test]
+    fn closed_terminal_is_noticed() {
+        let pty = openpty(Some(&SIZE), None).unwrap();
+        assert!(!has_hung_up(pty.slave.as_fd()));
+        (&File::from(pty.master.try_clone().unwrap()))
+            .write_all(b"q\n")
+            .unwrap();
+        assert!(!has_hung_up(pty.slave.as_fd()));
+        drop(pty.master);
+        assert!(has_hung_up(pty.slave.as_fd()));
     }
 
     #[test]
