@@ -14,7 +14,7 @@ use super::{
     keys::{Ask, press},
     shared::{Counts, NOTICES_MAX, Shared, Taken, lock},
     state::{List, State},
-    store::Store,
+    store::{Landing, Store},
     terminal,
     view::{self, Facts, Rates},
 };
@@ -235,7 +235,7 @@ impl Runner {
 
     /// Goes to the first packet of a time.
     fn jump(&mut self, text: &str) {
-        let Some((begin_ns, last_ns)) = self.store.span() else {
+        let Some((begin_ns, _)) = self.store.span() else {
             return;
         };
         let begin_ns = self.facts.begin_ns.unwrap_or(begin_ns);
@@ -247,27 +247,36 @@ impl Runner {
             }
         };
         let at_ns = moment.absolute_ns(begin_ns);
-        let found = self.store.at(at_ns);
-        if self.rereads && found == Some(0) && self.store.dropped() > 0 {
-            return self.reread(at_ns);
-        }
-        match found {
-            Some(number) => {
-                self.state.row = 0;
-                self.state.choose(number, &self.store);
-                let is_older = number == 0 && self.store.dropped() > 0;
+        self.store.choose_all(&self.shared.headers);
+        self.state.message = match self.store.at(at_ns) {
+            Landing::Dropped if self.rereads => return self.reread(at_ns),
+            Landing::Dropped => {
+                self.go_to(0);
                 let hint = match self.is_replay {
                     true => format!(": podtrace replay --tui --since {text} begins there"),
                     false => String::new(),
                 };
-                let words = || format!("what is older was dropped{hint}");
-                self.state.message = is_older.then(words);
+                Some(format!("what is older was dropped{hint}"))
             }
-            None => {
-                let words = view::local(last_ns);
-                self.state.message = Some(format!("the last packet is of {words}"));
+            Landing::At(number) => {
+                self.go_to(number);
+                None
             }
-        }
+            Landing::Unmatched => {
+                let words = view::local(at_ns);
+                Some(format!("no packet from {words} on matches: Esc shows all"))
+            }
+            Landing::Behind(last_ns) => {
+                Some(format!("the last packet is of {}", view::local(last_ns)))
+            }
+            Landing::Nowhere => return,
+        };
+    }
+
+    /// Chooses the shown path of a number, and shows it above all others.
+    fn go_to(&mut self, number: usize) {
+        self.state.row = 0;
+        self.state.choose(number, &self.store);
     }
 
     /// Begins anew with the packets from a time on.

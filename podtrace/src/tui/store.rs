@@ -22,6 +22,21 @@ pub(super) struct Store {
     chosen: Option<Chosen>,
 }
 
+/// Where a time leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Landing {
+    /// To the shown path of this number: the first that begins then or later.
+    At(usize),
+    /// To what was dropped.
+    Dropped,
+    /// To paths of which the filter lets none through.
+    Unmatched,
+    /// Behind all paths, of which the last one began then.
+    Behind(u64),
+    /// There is no path yet.
+    Nowhere,
+}
+
 /// What a filter lets through.
 struct Chosen {
     filter: Arc<Filter>,
@@ -129,13 +144,25 @@ impl Store {
         self.entries.range(..end.min(self.entries.len())).rev()
     }
 
-    /// The number of the first shown path that begins at this time or later.
-    pub(super) fn at(&self, utc_ns: u64) -> Option<usize> {
+    /// Where a time leads, in nanoseconds since 1970 (UTC). Whether a filter lets a path through does
+    /// not change which times there are.
+    pub(super) fn at(&self, utc_ns: u64) -> Landing {
+        let Some((first_ns, last_ns)) = self.span() else {
+            return Landing::Nowhere;
+        };
+        if utc_ns < first_ns && self.first > 0 {
+            return Landing::Dropped;
+        }
         // They end in another order than they begin.
-        (0..self.len()).find(|number| {
+        let found = (0..self.len()).find(|number| {
             let entry = self.shown(*number);
             entry.is_some_and(|entry| entry.utc_ns >= utc_ns)
-        })
+        });
+        match found {
+            Some(number) => Landing::At(number),
+            None if utc_ns <= last_ns => Landing::Unmatched,
+            None => Landing::Behind(last_ns),
+        }
     }
 
     /// When the first and the last shown path begin.
@@ -157,6 +184,14 @@ impl Store {
             unknown: VecDeque::new(),
             next: self.first,
         });
+    }
+
+    /// Looks at all paths that were not looked at.
+    pub(super) fn choose_all(&mut self, headers: &Mutex<Headers>) {
+        let end = self.first + self.entries.len() as u64;
+        while self.chosen.as_ref().is_some_and(|chosen| chosen.next < end) {
+            self.choose(headers);
+        }
     }
 
     /// Looks at paths that were not looked at; returns whether anything has changed.

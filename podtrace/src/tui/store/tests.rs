@@ -56,7 +56,16 @@ fn oldest_are_dropped_and_counted() {
     assert!(store.get(5).is_none());
     let newest_first: Vec<_> = store.until(7).map(|entry| entry.id).collect();
     assert_eq!(newest_first, [7, 6]);
-    assert_eq!((store.at(8), store.at(9)), (Some(2), None));
+    let places = [5, 6, 8, 9].map(|at_ns| store.at(at_ns));
+    assert_eq!(
+        places,
+        [
+            Landing::Dropped,
+            Landing::At(0),
+            Landing::At(2),
+            Landing::Behind(8)
+        ]
+    );
     // One that is larger than all the room is shown alone.
     let large = Entry {
         head: "x".repeat(4 * size).into(),
@@ -102,6 +111,48 @@ fn filter_looks_at_kept_headers() {
     assert_eq!(store.len(), 5);
 }
 
+/// A filter hides paths, not times: the first that it shows is not the oldest that there is.
+#[test]
+fn time_is_found_whatever_the_filter_shows() {
+    let size = entry(0).bytes();
+    let mut store = Store::new(8 * size);
+    assert_eq!(store.at(0), Landing::Nowhere);
+    let headers = Mutex::new(Headers::new(1 << 20, &[]));
+    for id in 0..10 {
+        let port = if id == 5 { 53 } else { 80 };
+        lock(&headers).take(&frame(port), id);
+        store.push(entry(id));
+    }
+    for (filter, landings) in [
+        (
+            "udp port 53",
+            [
+                (1, Landing::Dropped),
+                (2, Landing::At(0)),
+                (5, Landing::At(0)),
+                (6, Landing::Unmatched),
+                (10, Landing::Behind(9)),
+            ],
+        ),
+        (
+            "udp port 7",
+            [
+                (1, Landing::Dropped),
+                (2, Landing::Unmatched),
+                (5, Landing::Unmatched),
+                (9, Landing::Unmatched),
+                (10, Landing::Behind(9)),
+            ],
+        ),
+    ] {
+        store.set_filter(compile(filter).unwrap());
+        store.choose_all(&headers);
+        for (at_ns, landing) in landings {
+            assert_eq!(store.at(at_ns), landing, "{filter} {at_ns}");
+        }
+    }
+}
+
 #[test]
 fn filtered_paths_are_dropped_too() {
     let size = entry(0).bytes();
@@ -124,8 +175,8 @@ fn headers_are_bounded_and_oldest_go_first() {
         headers.take(&frame(53), id);
         headers.take(&frame(53), id);
     }
+    // What is counted is what is there.
+    assert!(headers.is_exact());
     assert_eq!(headers.matches(9_999, &filter), Some(true));
     assert_eq!(headers.matches(0, &filter), None);
 }
-    // What is counted is what is there.
-    assert!(headers.is_exact());
