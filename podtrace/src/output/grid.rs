@@ -32,6 +32,8 @@ pub(in crate::output) struct Grid {
     texts: usize,
     /// Titles of the columns that are left out first.
     least: Vec<&'static str>,
+    /// Whether columns without room follow below, instead of being left out.
+    folds: bool,
     rows: Vec<Vec<Cell>>,
 }
 
@@ -111,6 +113,7 @@ impl Grid {
             titles: [texts, numbers].concat(),
             texts: texts.len(),
             least: Vec::new(),
+            folds: false,
             rows: Vec::new(),
         }
     }
@@ -119,6 +122,13 @@ impl Grid {
     /// from the right.
     pub(in crate::output) fn least(mut self, titles: &[&'static str]) -> Self {
         self.least = titles.to_vec();
+        self
+    }
+
+    /// Makes the columns of numbers that have no room follow below, beside the texts again: none of
+    /// them may be missing.
+    pub(in crate::output) fn folding(mut self) -> Self {
+        self.folds = true;
         self
     }
 
@@ -136,47 +146,85 @@ impl Grid {
     }
 
     /// Leaves out columns of numbers that are all 0, and columns without any text. Where `width`
-    /// is too small, shortens names, then leaves out more columns and says which.
+    /// is too small, shortens names, then leaves out more columns and says which, or folds them.
     pub(in crate::output) fn render(&self, out: &mut String, painter: Painter, width: Width) {
         let columns = width.columns();
-        let (fit, hidden) = self.fit(columns);
         let titles = self.titles.iter().map(|title| Cell {
             style: DIM,
             ..Cell::plain(title)
         });
         let titles: Vec<_> = titles.collect();
-        for row in [&titles].into_iter().chain(&self.rows) {
-            for (n, width) in &fit.columns {
-                if let Some(cell) = row.get(*n) {
-                    out.push_str(GAP);
-                    self.cell(out, cell, *n, (*width, fit.names), painter);
-                }
+        let mut shown = self.filled();
+        let mut is_folded = false;
+        loop {
+            let (fit, hidden) = self.fit(&shown, columns);
+            self.line(out, &titles, &fit, painter);
+            // Below, only rows that say more.
+            let rows = self.rows.iter();
+            for row in rows.filter(|row| !is_folded || self.has_more(row, &fit)) {
+                self.line(out, row, &fit, painter);
             }
-            while out.ends_with(' ') {
-                out.pop();
+            is_folded = true;
+            if hidden.is_empty() {
+                return;
             }
-            out.push('\n');
-        }
-        if !hidden.is_empty() {
-            let begin = out.len();
-            let words = format!(
-                "{GAP}(hidden, as the terminal is too narrow: {})",
-                hidden.join(", ")
-            );
-            painter.paint(out, DIM, &words);
-            out.push('\n');
-            wrap(out, begin, columns, GAP);
+            if !self.folds {
+                return self.say_hidden(out, &hidden, painter, columns);
+            }
+            shown.retain(|n| *n < self.texts || hidden.contains(n));
         }
     }
 
-    /// What is shown in so many columns of the terminal, and the titles of what is not.
-    fn fit(&self, columns: Option<usize>) -> (Fit, Vec<&'static str>) {
-        let mut shown: Vec<_> = (0..self.titles.len())
-            .filter(|n| match *n < self.texts {
-                true => self.cells(*n).any(|cell| !cell.text.is_empty()),
-                false => self.has_numbers(*n),
-            })
-            .collect();
+    /// The columns that hold anything.
+    fn filled(&self) -> Vec<usize> {
+        let is_filled = |n: &usize| match *n < self.texts {
+            true => self.cells(*n).any(|cell| !cell.text.is_empty()),
+            false => self.has_numbers(*n),
+        };
+        (0..self.titles.len()).filter(is_filled).collect()
+    }
+
+    /// Whether a row has a number but 0 in the columns that are shown.
+    fn has_more(&self, row: &[Cell], fit: &Fit) -> bool {
+        let numbers = fit.columns.iter().filter(|(n, _)| *n >= self.texts);
+        let mut cells = numbers.filter_map(|(n, _)| row.get(*n));
+        cells.any(|cell| cell.text != "0")
+    }
+
+    fn line(&self, out: &mut String, row: &[Cell], fit: &Fit, painter: Painter) {
+        for (n, width) in &fit.columns {
+            if let Some(cell) = row.get(*n) {
+                out.push_str(GAP);
+                self.cell(out, cell, *n, (*width, fit.names), painter);
+            }
+        }
+        while out.ends_with(' ') {
+            out.pop();
+        }
+        out.push('\n');
+    }
+
+    fn say_hidden(
+        &self,
+        out: &mut String,
+        hidden: &[usize],
+        painter: Painter,
+        columns: Option<usize>,
+    ) {
+        let begin = out.len();
+        let titles: Vec<_> = hidden.iter().map(|n| self.titles[*n]).collect();
+        let words = format!(
+            "{GAP}(hidden, as the terminal is too narrow: {})",
+            titles.join(", ")
+        );
+        painter.paint(out, DIM, &words);
+        out.push('\n');
+        wrap(out, begin, columns, GAP);
+    }
+
+    /// What of some columns is shown in so many of the terminal, and the columns that are not.
+    fn fit(&self, shown: &[usize], columns: Option<usize>) -> (Fit, Vec<usize>) {
+        let mut shown = shown.to_vec();
         let mut hidden = Vec::new();
         let Some(room) = columns else {
             return (self.measure(&shown, usize::MAX), Vec::new());
@@ -192,7 +240,7 @@ impl Grid {
             .rev()
             .find(|names| self.measure(&shown, *names).width() <= room);
         let fit = self.measure(&shown, names.unwrap_or(NAME_WIDTH_MIN));
-        (fit, hidden.into_iter().map(|n| self.titles[n]).collect())
+        (fit, hidden)
     }
 
     /// The column to leave out next, unless it is the only one of numbers.
@@ -278,6 +326,22 @@ mod tests {
             ]);
         }
         grid
+    }
+
+    /// However narrow it is, each number stands somewhere, and no line is too long.
+    #[test]
+    fn folded_grid_lacks_nothing() {
+        for columns in [45, 60, 80, 200] {
+            let mut out = String::new();
+            let grid = grid().folding();
+            grid.render(&mut out, Painter { color: false }, Width::Columns(columns));
+            assert!(!out.contains("hidden"), "{out}");
+            // The column p99 is empty in all rows, and still a column.
+            for title in ["packets", "bytes", "RTT p50", "p99", "lost", "last seen"] {
+                assert_eq!(out.matches(title).count(), 1, "{title}: {out}");
+            }
+            assert!(out.lines().all(|line| width_of(line) <= columns), "{out}");
+        }
     }
 
     #[test]

@@ -142,7 +142,8 @@ impl View<'_> {
                 "incomplete",
                 "retransmitted",
             ],
-        );
+        )
+        .folding();
         let top = report.top.by_packets.len();
         for pair in report.pairs.iter().take(top) {
             grid.row(ends(pair).into_iter().chain(fates(&pair.count)));
