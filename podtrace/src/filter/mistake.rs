@@ -4,11 +4,12 @@
 //! place is found by parts of the expression: a part is sound as long as something can be
 //! written behind it.
 use std::{
-    fmt,
+    fmt, io,
     ops::Range,
     time::{Duration, Instant},
 };
 
+use terminal_size::{Width, terminal_size_of};
 use thiserror::Error;
 
 use super::{
@@ -29,8 +30,16 @@ const INSTEAD: &str = ": name networks, as in net 10.244.0.0/16, in place of the
 /// How long the place is looked for: names of hosts are looked up again each time.
 const SEARCH_MAX: Duration = Duration::from_secs(2);
 
-/// Bytes of a long expression that are shown on each side of a mistake.
-const AROUND: usize = 100;
+/// Columns of a long expression that are shown where there is no terminal.
+const COLUMNS: usize = 200;
+/// Fewer columns would show no more than a word.
+const COLUMNS_MIN: usize = 30;
+/// Characters of what libpcap quotes in a message.
+const MESSAGE_MAX: usize = 200;
+/// What stands before each line behind the first.
+const INDENT: &str = "  ";
+/// Stands for what is left out.
+const CUT: &str = "…";
 
 /// What libpcap says of terms that contradict each other.
 const REJECTS_ALL: &str = "expression rejects all packets";
@@ -77,16 +86,21 @@ impl Mistake {
         self.place.clone()
     }
 
-    /// The part of the expression that is shown: of a long one, the place and what is around it.
-    fn shown(&self) -> Range<usize> {
-        let len = self.text.len();
-        if len <= 4 * AROUND {
-            return 0..len;
+    /// The part of the expression that so many columns show: all, or the place and what is around it.
+    fn shown(&self, columns: usize) -> Range<usize> {
+        let text = &*self.text;
+        if width_of(&escape(text)) <= columns {
+            return 0..text.len();
         }
-        let place = self.place.clone().unwrap_or(0..0);
-        let start = place.start.saturating_sub(AROUND);
-        let end = place.start.saturating_add(AROUND).min(len);
-        self.text.floor_char_boundary(start)..self.text.ceil_char_boundary(end)
+        let room = columns.saturating_sub(2 * width_of(CUT));
+        let at = self.place.clone().map_or(0, |place| place.start);
+        let (before, behind) = text.split_at_checked(at).unwrap_or(("", text));
+        let least = begin(behind.chars(), room / 2);
+        let width = |part: &str| width_of(&escape(part));
+        let start = begin(before.chars().rev(), room - width(&behind[..least]));
+        let start = before.len() - start;
+        let end = begin(behind.chars(), room - width(&before[start..]));
+        start..at + end
     }
 
     /// What could have stood there.
@@ -96,23 +110,54 @@ impl Mistake {
     }
 }
 
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Range { start, end } = self.shown();
+impl Mistake {
+    /// Writes it with the expression in so many columns.
+    fn write(&self, f: &mut impl fmt::Write, columns: usize) -> fmt::Result {
+        let columns = columns.max(COLUMNS_MIN) - INDENT.len();
+        let Range { start, end } = self.shown(columns);
         let part = |range: Range<usize>| escape(self.text.get(range).unwrap_or_default());
         let [before, behind] =
-            [start > 0, end < self.text.len()].map(|is_cut| if is_cut { "…" } else { "" });
-        write!(f, "{}\n  {before}{}{behind}", self.what, part(start..end))?;
+            [start > 0, end < self.text.len()].map(|is_cut| if is_cut { CUT } else { "" });
+        write!(
+            f,
+            "{}\n{INDENT}{before}{}{behind}",
+            self.what,
+            part(start..end)
+        )?;
         if let Some(place) = self.place.clone() {
             let gap = width_of(before) + width_of(&part(start..place.start));
             let carets = width_of(&part(place.start..place.end.min(end))).max(1);
-            write!(f, "\n  {}{}", " ".repeat(gap), "^".repeat(carets))?;
+            write!(f, "\n{INDENT}{}{}", " ".repeat(gap), "^".repeat(carets))?;
         }
         if !self.expected.is_empty() {
-            write!(f, "\n  expected: {}", self.expected.join(", "))?;
+            write!(f, "\n{INDENT}expected: {}", self.expected.join(", "))?;
         }
         Ok(())
     }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = terminal_size_of(io::stderr());
+        self.write(
+            f,
+            size.map_or(COLUMNS, |(Width(columns), _)| columns.into()),
+        )
+    }
+}
+
+/// The bytes of the first characters that so many columns show.
+fn begin(chars: impl Iterator<Item = char>, columns: usize) -> usize {
+    let (mut bytes, mut left) = (0, columns);
+    for c in chars {
+        let width = width_of(&escape(c.encode_utf8(&mut [0; 4])));
+        let Some(rest) = left.checked_sub(width) else {
+            break;
+        };
+        left = rest;
+        bytes += c.len_utf8();
+    }
+    bytes
 }
 
 /// The mistake that libpcap's message is about.
@@ -187,7 +232,10 @@ fn in_plain_words(message: &str) -> String {
                 .into()
         }
         _ if is_of_length(message) => format!("the expression is too long for libpcap{INSTEAD}"),
-        other => escape(other),
+        other => match other.char_indices().nth(MESSAGE_MAX) {
+            Some((end, _)) => format!("{}{CUT}", escape(&other[..end])),
+            None => escape(other),
+        },
     }
 }
 
@@ -329,3 +377,6 @@ impl Search<'_> {
         .into_iter()
     }
 }
+
+#[cfg(test)]
+mod tests;
