@@ -28,6 +28,8 @@ pub(super) struct Prescan {
     pub(super) kernels: Vec<usize>,
     /// The clock of each kernel.
     pub(super) clocks: Vec<Clock>,
+    /// The clocks of kernels as measured, where those that the user gave cannot be right.
+    pub(super) unlike: Vec<(usize, Clock)>,
     /// The packets that these clocks may tell apart wrongly.
     pub(super) doubts: Arc<Doubts>,
     /// Time of the first and of the last packet of each input, by the clock of its kernel; none
@@ -70,6 +72,7 @@ pub(super) fn unread(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Res
     Ok(Prescan {
         kernels: kernels(inputs),
         clocks: Crossings::new(firsts(inputs).count()).solve(&given(inputs, offsets)?),
+        unlike: Vec::new(),
         doubts: Arc::default(),
         times: vec![None; inputs.len()],
         copies: Vec::new(),
@@ -108,16 +111,38 @@ pub(super) fn prescan(
         sightings,
     } = found;
     let clocks = crossings.solve(&given);
-    Ok(Prescan {
+    let mut found = Prescan {
         doubts: Arc::new(crossings.doubts(&clocks, hop_timeout_ns(inputs, args))),
         kernels,
         clocks,
+        unlike: Vec::new(),
         times,
         copies: sightings.copies(),
         spans,
         links,
         has_all,
-    })
+    };
+    if given.iter().any(Option::is_some) {
+        let measured = crossings.solve(&vec![None; given.len()]);
+        found.unlike = unlike(&found, &given, measured);
+    }
+    Ok(found)
+}
+
+/// The measured clocks that rule out those that were given: with these, packets would arrive before
+/// they leave.
+fn unlike(found: &Prescan, given: &[Option<i64>], measured: Vec<Clock>) -> Vec<(usize, Clock)> {
+    let is_ruled_out = |(kernel, clock): &(usize, Clock)| {
+        let Some(Some(given_ns)) = given.get(*kernel) else {
+            return false;
+        };
+        let at_ns = found.middle_ns(*kernel);
+        let error_ns = clock.line.offset_ns(at_ns) - i128::from(*given_ns);
+        let bound_ns = clock.line.uncertainty_ns(at_ns);
+        bound_ns.is_some_and(|bound_ns| error_ns.unsigned_abs() > bound_ns.into())
+    };
+    let measured = measured.into_iter().enumerate().skip(1);
+    measured.filter(is_ruled_out).collect()
 }
 
 /// What the pass collects of all inputs.
@@ -227,6 +252,10 @@ fn given(inputs: &[Input], offsets: &[(String, i64)]) -> anyhow::Result<Vec<Opti
         let of_node = |(_, input): &(usize, &Input)| input.nodes().contains(node);
         let found: Vec<_> = firsts(inputs).enumerate().filter(of_node).collect();
         match found[..] {
+            [(0, _)] if *offset_ns != 0 => bail!(
+                "--clock-offset {node}: the times of all are told by the clock of {node}, that of the \
+                 first file\nhint: give those of others, or name another file first"
+            ),
             [(number, _)] => given[number] = Some(*offset_ns),
             [] => {
                 let nodes: Vec<_> = firsts(inputs).flat_map(Input::nodes).collect();

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bytes;
+mod clocks;
 mod damaged;
 mod directories;
 mod interrupted;

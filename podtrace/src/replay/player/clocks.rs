@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use crate::{
-    clock::nodes::CorrectedClock,
+    clock::nodes::{Clock, CorrectedClock},
     replay::{
         inputs::{self, Input},
         prescan::Prescan,
@@ -67,9 +67,20 @@ fn measured(inputs: &[Input], prescan: Option<&Prescan>) -> Vec<String> {
     let nodes = inputs::firsts(inputs).map(|input| input.nodes().join("+"));
     let names: Vec<_> = nodes.collect();
     let clocks = prescan.clocks.iter().enumerate().skip(1);
-    clocks
-        .map(|(kernel, clock)| clock.describe(kernel, &names, prescan.middle_ns(kernel)))
-        .collect()
+    let words = |(kernel, clock): (usize, &Clock)| {
+        let describe = |clock: &Clock| clock.describe(kernel, &names, prescan.middle_ns(kernel));
+        let unlike = prescan.unlike.iter().find(|(of, _)| *of == kernel);
+        let Some((_, measured)) = unlike else {
+            return describe(clock);
+        };
+        let measured = describe(measured);
+        let measured = measured.split_once(": ").map_or("", |(_, words)| words);
+        format!(
+            "{}, which cannot be right: packets would arrive before they leave (measured: {measured})",
+            describe(clock)
+        )
+    };
+    clocks.map(words).collect()
 }
 
 /// The first and the last time of all packets, by the reference clock.
