@@ -6,6 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use nix::pty::openpty;
 use serde_json::Value;
 
 const RECORDED: &str = concat!(
@@ -92,6 +93,32 @@ fn file_that_cannot_be_written_is_named() {
         let error = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{format}: {error}");
         assert!(error.contains("/dev/full"), "{format}: {error}");
+    }
+}
+
+/// What to do instead fits what is written: Wireshark reads packets only.
+#[test]
+fn terminal_is_refused_with_what_to_do() {
+    for (args, is_for_wireshark) in [
+        (&["export", "--format", "pcapng"][..], true),
+        (&["replay", "-o", "pcapng"], true),
+        (&["export", "--format", "parquet"], false),
+        (&["report", "-o", "-"], false),
+    ] {
+        if !can(args) {
+            continue;
+        }
+        let terminal = openpty(None, None).unwrap();
+        let output = podtrace(args).stdout(terminal.slave).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {error}");
+        assert!(error.contains("is a terminal"), "{args:?}: {error}");
+        assert!(error.contains("\nhint: "), "{args:?}: {error}");
+        assert_eq!(
+            error.contains("wireshark"),
+            is_for_wireshark,
+            "{args:?}: {error}"
+        );
     }
 }
 

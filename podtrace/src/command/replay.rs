@@ -13,7 +13,7 @@ use nix::sys::stat::{SFlag, fstat};
 use super::{
     ERROR, FINE, INTERRUPTED, LOST,
     filter::asked,
-    setup::{format, refuse_terminal, vxlan_ports},
+    setup::{format, refuse_terminal_for_packets, vxlan_ports},
     stop::stop_on_signal,
 };
 use crate::{
@@ -38,7 +38,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<u8> {
     let format = format(&args.view, args.detail.verbose > 0, None, 0)?;
     let is_piped = args.view.output == Format::Pcapng;
     if is_piped {
-        refuse_terminal("podtrace export --format pcapng -w FILE")?;
+        refuse_terminal_for_packets("podtrace export --format pcapng -w FILE")?;
     }
     let options = player_options(&args.input)?;
     let mut player = Player::new(&options, args.follow, stop_on_signal()?)?;

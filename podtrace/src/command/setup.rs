@@ -262,11 +262,14 @@ pub(super) fn kernel() -> String {
 /// writes a file.
 pub(super) fn refuse_terminal(to_file: &str) -> anyhow::Result<()> {
     if io::stdout().is_terminal() {
-        bail!(
-            "standard output is a terminal, which a file would garble\nhint: {to_file}, or a pipe: … | wireshark -k -i -"
-        );
+        bail!("standard output is a terminal, which a file would garble\nhint: {to_file}");
     }
     Ok(())
+}
+
+/// The same for packets, which another program may show at once.
+pub(super) fn refuse_terminal_for_packets(to_file: &str) -> anyhow::Result<()> {
+    refuse_terminal(&format!("{to_file}, or a pipe: … | wireshark -k -i -"))
 }
 
 /// The names of interfaces, as they were given.

@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     cli::{ExportArgs, ExportFormat},
-    command::{setup::refuse_terminal, stop::stop_on_signal},
+    command::{
+        setup::{refuse_terminal, refuse_terminal_for_packets},
+        stop::stop_on_signal,
+    },
     export::{
         Collector, CsvRows, ExportError, Lines, OtlpTraces, ParquetRows, PerfettoTrace, Receiver,
         check_parquet,
@@ -37,9 +40,12 @@ pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
     if args.format == ExportFormat::Parquet {
         check_parquet()?;
     }
-    let is_binary = matches!(args.format, ExportFormat::Pcapng | ExportFormat::Parquet);
-    if is_binary && file.is_none() {
-        refuse_terminal("-w FILE")?;
+    if file.is_none() {
+        match args.format {
+            ExportFormat::Pcapng => refuse_terminal_for_packets("-w FILE")?,
+            ExportFormat::Parquet => refuse_terminal("-w FILE")?,
+            _ => {}
+        }
     }
     if let Some(path) = file {
         if let Some(name) = example(args.format) {

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use crate::{
     cli::{CaptureArgs, FileArgs},
     clock::nanos,
-    command::setup::{command, kernel, names_of, refuse_terminal, session_name},
+    command::setup::{command, kernel, names_of, refuse_terminal_for_packets, session_name},
     live::{recording::Recording, topology::Show},
     node::target::Node,
     output::{topology::text, width::Width},
@@ -31,7 +31,7 @@ pub(super) fn open(
         return Ok(None);
     };
     if args.is_stdout() {
-        refuse_terminal("podtrace record -w FILE")?;
+        refuse_terminal_for_packets("podtrace record -w FILE")?;
     }
     let names: Vec<_> = nodes.iter().map(|node| node.name.to_string()).collect();
     let keep = Keep {
