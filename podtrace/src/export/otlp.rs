@@ -48,6 +48,7 @@ pub struct OtlpTraces {
     /// The first path of the trace that a corrected one is in.
     firsts: Map<u64, u64>,
     rejected: u64,
+    copies: u64,
 }
 
 /// Where a path is.
@@ -69,7 +70,14 @@ impl OtlpTraces {
             batch: Batch::default(),
             firsts: Map::default(),
             rejected: 0,
+            copies: 0,
         }
+    }
+
+    /// How many hops were left out so far, as copies for others.
+    #[must_use]
+    pub fn copies(&self) -> u64 {
+        self.copies
     }
 
     /// Writes the spans of a path, without the hops that an earlier one has shown.
@@ -102,7 +110,11 @@ impl OtlpTraces {
         self.batch.add(&Owner::of(first, world), root);
         let shown = object.hops.iter().zip(path.shown_hops());
         for (hop, (number, seen)) in shown {
-            if number < known || copies.has(number) {
+            if number < known {
+                continue;
+            }
+            if copies.has(number) {
+                self.copies += 1;
                 continue;
             }
             let next = own.partition_point(|(other, _)| *other <= number);

@@ -32,6 +32,7 @@ pub struct PerfettoTrace<W: Write> {
     tracks: u64,
     /// Slices for which there was no lane.
     beyond: u64,
+    copies: u64,
 }
 
 struct Place {
@@ -97,7 +98,14 @@ impl<W: Write> PerfettoTrace<W> {
             places: HashMap::new(),
             tracks: 0,
             beyond: 0,
+            copies: 0,
         }
+    }
+
+    /// How many hops were left out so far, as copies for others.
+    #[must_use]
+    pub fn copies(&self) -> u64 {
+        self.copies
     }
 
     /// Writes the hops of a path that no earlier one has shown.
@@ -107,8 +115,10 @@ impl<W: Write> PerfettoTrace<W> {
     pub fn write(&mut self, path: &Path, world: &World) -> Result<(), ExportError> {
         let copies = Copies::of(path, world);
         let hops = path.hops.iter().enumerate();
-        let hops: Vec<_> = hops.filter(|(number, _)| !copies.has(*number)).collect();
         let known = path.late_of.map_or(0, |before| before.hops);
+        let is_copy = |number: &usize| *number >= known && copies.has(*number);
+        self.copies += (0..path.hops.len()).filter(is_copy).count() as u64;
+        let hops: Vec<_> = hops.filter(|(number, _)| !copies.has(*number)).collect();
         let mut what = String::new();
         path.packet.describe(&mut what);
         let what = sanitize(&what);

@@ -28,6 +28,7 @@ use crate::{
     },
     session::files::{Target, file_name},
     sink::{Writer, status},
+    text::count::counted,
     world::World,
 };
 
@@ -182,6 +183,16 @@ fn beyond_lanes(hops: u64) -> Option<String> {
     })
 }
 
+/// The notice of hops that no packet has taken on its way.
+fn left_out(copies: u64) -> Option<String> {
+    (copies > 0).then(|| {
+        let hops = counted(copies, "hop");
+        format!(
+            "{hops} of copies for others, as a bridge sends to all its ports, were left out: csv and json have all"
+        )
+    })
+}
+
 /// The notice of spans that a collector did not want.
 fn rejected(spans: u64) -> Option<String> {
     (spans > 0).then(|| format!("the collector has rejected {spans} spans"))
@@ -215,7 +226,7 @@ impl Consumer for Export {
     }
 
     fn on_end(&mut self, _: &Summary, _: &World) -> Vec<String> {
-        let mut notice = None;
+        let (mut notice, mut copies) = (None, 0);
         let finished = match self.rows.take() {
             Some(Rows::Csv(rows)) => rows.finish().and_then(flush),
             Some(Rows::Parquet(rows)) => {
@@ -223,14 +234,20 @@ impl Consumer for Export {
                 rows.finish().and_then(flush)
             }
             Some(Rows::Perfetto(trace)) => {
+                copies = trace.copies();
                 notice = beyond_lanes(trace.beyond());
                 trace.finish().and_then(flush)
             }
-            Some(Rows::Otlp(traces)) => traces.finish().map(|spans| notice = rejected(spans)),
+            Some(Rows::Otlp(traces)) => {
+                copies = traces.copies();
+                traces.finish().map(|spans| notice = rejected(spans))
+            }
             None => return Vec::new(),
         };
         self.record(finished);
-        notice.into_iter().collect()
+        // Of what was not written, nothing is said but why.
+        let copies = if self.has_failed() { 0 } else { copies };
+        notice.into_iter().chain(left_out(copies)).collect()
     }
 
     fn has_failed(&self) -> bool {

@@ -85,6 +85,12 @@ pub(super) fn of_path(object: &PathObject<'_>, path: &Path) -> Attributes {
         "podtrace.round_trip_ns",
         object.rtt_ns.and_then(|ns| i64::try_from(ns).ok()),
     );
+    all.number(
+        "podtrace.also_seen_by",
+        object
+            .also_seen_by
+            .and_then(|ports| i64::try_from(ports).ok()),
+    );
     all.flag("podtrace.ambiguous", object.ambiguous);
     all.flag("podtrace.incomplete", object.incomplete);
     all

@@ -12,11 +12,13 @@ use opentelemetry_proto::tonic::{
     },
     trace::v1::TracesData,
 };
+use podtrace_ebpf::record::Direction;
 use tokio::runtime::Runtime;
 use tonic::{Request, Response, Status as Answer, transport::Server};
 
 use super::*;
 use crate::{
+    model::tap_point::Role,
     path::LateOf,
     rules::fixture::healthy,
     verdict::tests::roads::{road, world},
@@ -119,6 +121,34 @@ fn correction_is_in_the_trace_of_what_it_corrects() {
     assert_eq!(roots[0].parent_span_id, Vec::<u8>::new());
     assert_eq!(roots[1].parent_span_id, roots[0].span_id);
     assert_eq!(roots[2].parent_span_id, roots[1].span_id);
+}
+
+/// What a bridge has sent to others besides has no span, and is counted.
+#[test]
+fn copies_for_others_are_counted() {
+    let world = world(healthy());
+    let mut path = road(5).path();
+    let copy = {
+        let mut points = (0..world.tap_points.next_number()).filter(|number| {
+            let point = world.tap_points.get(*number);
+            let is_new = path.hops.iter().all(|hop| hop.interface != *number);
+            is_new && point.is_some_and(|point| point.role == Role::Pod)
+        });
+        Hop {
+            interface: points.next_back().unwrap(),
+            direction: Direction::Ingress,
+            aside: true,
+            ..path.hops[1].clone()
+        }
+    };
+    path.hops.insert(2, copy);
+    let receiver = Box::new(Lines(Shared::default()));
+    let mut traces = OtlpTraces::new(receiver, "s".into(), 0);
+    traces.write(&path, &world).unwrap();
+    assert_eq!(traces.copies(), 1);
+    let written = lines(&[path], "s");
+    assert_eq!(spans(&read(&written)).len(), 6);
+    assert!(written.contains("podtrace.also_seen_by"), "{written}");
 }
 
 /// A collector that rejects one span of each batch.
