@@ -47,7 +47,7 @@ fn manual(page: Option<&str>) -> anyhow::Result<String> {
     let Some(command) = found else {
         let known = podtrace.get_subcommands().map(clap::Command::get_name);
         bail!(
-            "podtrace has no command {}\nhint: {}",
+            "podtrace has no command {}\nhint: there is {}",
             escape(name),
             listed(known, Some(name))
         );
