@@ -30,6 +30,7 @@ mod run;
 mod side;
 mod table;
 mod told;
+mod unread;
 
 use std::net::IpAddr;
 

@@ -5,8 +5,8 @@ use podtrace_ebpf::record::Direction;
 
 use super::{
     lost::{Lost, Refused, length},
-    receive_buffer::Unread,
     run::Runs,
+    unread::Unread,
 };
 use crate::{
     model::tap_point::Role,
