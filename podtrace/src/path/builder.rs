@@ -42,8 +42,11 @@ use crate::{
 };
 use dropped::Drops;
 use fragments::Fragments;
-use join::{Joined, Joins, Observation, index::Slot};
-use open::{Members, OpenPaths};
+use join::{
+    Joined, Joins, Observation,
+    index::{List, Slot},
+};
+use open::OpenPaths;
 use parts::Bytes;
 use questions::Answers;
 use reassembled::Datagrams;
@@ -161,35 +164,57 @@ impl Builder {
             timeout_ns: self.timeout_ns,
             may_skip_taps: !world.clocks.is_empty() && self.may_skip_taps(event.ts_ns),
         };
-        let slot = match self.find(&seen, world) {
-            Some(Joined::One(slot)) => slot,
-            Some(Joined::Again(slot)) if !self.may_be_equal(slot, event) => {
-                return self.come_again(slot, event, world);
-            }
-            Some(Joined::Translated(slot)) => {
-                self.translate(slot, &seen, seen.key, world);
-                slot
-            }
-            Some(Joined::Undecided) => {
-                let slot = self.begin(&seen, event.packet.clone(), world);
-                if let Some(open) = self.open.get_mut(slot) {
-                    open.path.ambiguous = true;
-                }
-                slot
-            }
-            Some(Joined::Each(slots)) => return self.add_to_each(&slots, event, world),
-            Some(Joined::Piece(piece)) => return self.add_piece(&seen, piece, world),
-            Some(Joined::Pieces { pieces, left }) => {
-                return self.add_pieces(&seen, pieces, left, world);
-            }
-            Some(Joined::Again(_)) | None => self.begin_or_resume(&seen, world, recall),
+        let slot = match self.joins.find_in_time(&seen, &mut self.open, world) {
+            Ok(slot) => slot,
+            Err(equal) => match self.find_or_begin(&seen, equal, world, recall) {
+                Ok(slot) => slot,
+                Err(id) => return id,
+            },
         };
-        self.take_up(slot);
         self.requests.record(event);
         let id = self.id(slot);
         self.add_hop(slot, event, None, world);
         self.make_room();
         id
+    }
+
+    /// The path that an event goes on with which continues none that is in time, or which begins
+    /// with it; or the number of its packet if it was added to its paths already. `equal`: the
+    /// paths with the key's hash.
+    #[inline(never)]
+    fn find_or_begin(
+        &mut self,
+        seen: &Observation<'_>,
+        equal: Option<List>,
+        world: &World,
+        recall: impl FnOnce(u64) -> Option<Box<Path>>,
+    ) -> Result<Slot, u64> {
+        let event = seen.event;
+        let slot = match self.find(seen, equal, world) {
+            Some(Joined::One(slot)) => slot,
+            Some(Joined::Again(slot)) if !self.may_be_equal(slot, event) => {
+                return Err(self.come_again(slot, event, world));
+            }
+            Some(Joined::Translated(slot)) => {
+                self.translate(slot, seen, seen.key, world);
+                slot
+            }
+            Some(Joined::Undecided) => {
+                let slot = self.begin(seen, event.packet.clone(), world);
+                if let Some(open) = self.open.get_mut(slot) {
+                    open.path.ambiguous = true;
+                }
+                slot
+            }
+            Some(Joined::Each(slots)) => return Err(self.add_to_each(&slots, event, world)),
+            Some(Joined::Piece(piece)) => return Err(self.add_piece(seen, piece, world)),
+            Some(Joined::Pieces { pieces, left }) => {
+                return Err(self.add_pieces(seen, pieces, left, world));
+            }
+            Some(Joined::Again(_)) | None => self.begin_or_resume(seen, world, recall),
+        };
+        self.take_up(slot);
+        Ok(slot)
     }
 
     /// Keeps the bytes of open paths within bounds.
@@ -233,7 +258,7 @@ impl Builder {
         let joins = &self.joins;
         let is_doubtful = point.is_some_and(|point| point.role == Role::Uplink)
             && world.doubts.contains(|| event.packet.key());
-        let transition = self.open.change(slot, event.ts_ns, |open| {
+        let turn = self.open.change(slot, event.ts_ns, |open| {
             let at = open.add(event, bytes);
             let meaning = point.map(|point| transition(event, point, &open.path.packet, world));
             let transition = match meaning {
@@ -248,38 +273,47 @@ impl Builder {
                 Some(transition) => open.unless_in_pieces(at, transition),
                 None => Transition::Onward,
             };
-            match transition {
-                Transition::ToPort => open.note_port(),
-                Transition::Aside => open.set_aside(at),
-                Transition::AwaitsMember => open.members = Members::Watched,
-                Transition::MayHaveMember => open.members = open.members.max(Members::Unwatched),
-                _ => {}
-            }
-            open.arrived |= transition.is_arrival();
-            open.wants_answer |= transition == Transition::AwaitsAnswer;
-            open.wants_socket |= transition == Transition::AwaitsSocket;
             open.wants_socket &= event.direction != Direction::Socket;
             // Equal packets that the clocks do not tell apart: it may be any of them.
-            open.path.ambiguous |= is_doubtful;
-            open.inconclusive = transition == Transition::Inconclusive || is_doubtful;
-            open.optional = match transition {
-                Transition::Optional(outcome) => Some(outcome),
-                _ => None,
-            };
-            (transition, open.path.hops.len())
+            open.inconclusive = is_doubtful;
+            open.optional = None;
+            let goes_on = matches!(transition, Transition::Onward) && !is_doubtful;
+            if !goes_on {
+                open.path.ambiguous |= is_doubtful;
+                open.take(transition, at);
+            }
+            let is_usual = goes_on && open.path.hops.len() <= HOPS_MAX;
+            (!is_usual).then_some(transition)
         });
-        if let Some((Transition::Arrived | Transition::AwaitsSocket, _)) = transition
-            && let Some(open) = self.open.get_mut(slot)
-        {
+        if event.packet.tunnel.is_some() {
+            self.note_tunnel(slot, event);
+        }
+        if let Some(Some(transition)) = turn {
+            self.turn(slot, transition);
+        }
+    }
+
+    /// Does what follows from a hop by which a path does not simply go on.
+    #[inline(never)]
+    fn turn(&mut self, slot: Slot, transition: Transition) {
+        let Some(open) = self.open.get_mut(slot) else {
+            return;
+        };
+        if let Transition::Arrived | Transition::AwaitsSocket = transition {
             complete(&mut open.path, &self.requests);
         }
-        self.note_outer_fragment(slot, event);
-        self.note_carried(slot, event);
         match transition {
-            Some((Transition::End(outcome), _)) => self.close(slot, outcome),
-            Some((_, hops)) if hops > HOPS_MAX => self.give_up(Some(slot)),
+            Transition::End(outcome) => self.close(slot, outcome),
+            _ if open.path.hops.len() > HOPS_MAX => self.give_up(Some(slot)),
             _ => {}
         }
+    }
+
+    /// Notes a packet in a tunnel.
+    #[inline(never)]
+    fn note_tunnel(&mut self, slot: Slot, event: &Event) {
+        self.note_outer_fragment(slot, event);
+        self.note_carried(slot, event);
     }
 
     /// The id of the oldest path that has not ended.

@@ -68,15 +68,7 @@ impl Outer {
 
 impl Builder {
     /// Notes the outer packet of one that has just got into a tunnel, or of a piece of one.
-    #[inline(always)]
     pub(super) fn note_carried(&mut self, slot: Slot, event: &Event) {
-        if event.packet.tunnel.is_some() {
-            self.add_carried(slot, event);
-        }
-    }
-
-    #[inline(never)]
-    fn add_carried(&mut self, slot: Slot, event: &Event) {
         // At its first hop in a tunnel.
         let is_first = |open: &&Open| open.tunnels as usize == size_of::<Tunnel>();
         let open = self.open.get(slot).filter(is_first);

@@ -26,7 +26,7 @@ use crate::{
 use content::ByContent;
 use datagrams::ByDatagrams;
 use fragments::ByFragment;
-use index::Slot;
+use index::{List, Slot};
 use key::ByKey;
 pub(super) use key::{can_come_from, is_in};
 #[cfg(test)]
@@ -153,9 +153,33 @@ joins! {
 }
 
 impl Joins {
-    /// The paths that the event continues: of most events, the one with its key.
+    /// The path with its key that the event continues, if it is in time, as of most events;
+    /// else those that have the key's hash.
     #[inline(always)]
+    pub(super) fn find_in_time(
+        &self,
+        seen: &Observation<'_>,
+        open: &mut OpenPaths,
+        world: &World,
+    ) -> Result<Slot, Option<List>> {
+        self.key.find_in_time(seen, open, world)
+    }
+
+    /// The paths that an event continues which continues none with its key in time. `equal`: the
+    /// paths that have the key's hash.
     pub(super) fn find(
+        &self,
+        seen: &Observation<'_>,
+        equal: Option<List>,
+        open: &mut OpenPaths,
+        world: &World,
+    ) -> Option<Joined> {
+        let joined = equal.and_then(|equal| self.key.find_slow(seen, equal, open, world));
+        joined.or_else(|| self.find_without_key(seen, open, world))
+    }
+
+    /// The paths that an event continues, by the paths as they are now.
+    pub(super) fn find_anew(
         &self,
         seen: &Observation<'_>,
         open: &mut OpenPaths,
@@ -165,7 +189,6 @@ impl Joins {
         joined.or_else(|| self.find_without_key(seen, open, world))
     }
 
-    #[inline(never)]
     fn find_without_key(
         &self,
         seen: &Observation<'_>,

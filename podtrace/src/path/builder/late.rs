@@ -1,7 +1,10 @@
 //! Packets that were reported as not seen further, but were only slow.
 use super::{
     Builder, complete,
-    join::{Joined, LATE_EQUAL_MAX, Observation, index::Slot},
+    join::{
+        Joined, LATE_EQUAL_MAX, Observation,
+        index::{List, Slot},
+    },
     recent::Begun,
 };
 use crate::{
@@ -10,21 +13,30 @@ use crate::{
 };
 
 impl Builder {
-    /// The paths that the event continues. Those whose time was over before the event end
-    /// first, as they would have at a tick before it.
-    #[inline(always)]
-    pub(super) fn find(&mut self, seen: &Observation<'_>, world: &World) -> Option<Joined> {
-        let joined = self.find_now(seen, world)?;
+    /// The paths that an event continues which continues none that is in time. Those whose time
+    /// was over before the event end first, as they would have at a tick before it. `equal`: the
+    /// paths with the key's hash.
+    pub(super) fn find(
+        &mut self,
+        seen: &Observation<'_>,
+        equal: Option<List>,
+        world: &World,
+    ) -> Option<Joined> {
+        let joined = self.joins.find(seen, equal, &mut self.open, world);
+        let joined = self.or_merged(joined, seen, world)?;
         match self.first_overdue(&joined, seen.event.ts_ns) {
             Some(overdue) => self.find_after(overdue, seen, world),
             None => Some(joined),
         }
     }
 
-    /// The same by the open paths as they are.
-    #[inline(always)]
-    fn find_now(&mut self, seen: &Observation<'_>, world: &World) -> Option<Joined> {
-        let joined = self.joins.find(seen, &mut self.open, world);
+    /// What was found, or the packets that the event's packet was merged from.
+    fn or_merged(
+        &mut self,
+        joined: Option<Joined>,
+        seen: &Observation<'_>,
+        world: &World,
+    ) -> Option<Joined> {
         let may_be_merged = joined.is_none() && seen.event.gso_segments > 1;
         match may_be_merged {
             true => self.find_merged(seen, world),
@@ -42,7 +54,8 @@ impl Builder {
     ) -> Option<Joined> {
         loop {
             self.expire_each([overdue], seen.event.ts_ns);
-            let joined = self.find_now(seen, world)?;
+            let joined = self.joins.find_anew(seen, &mut self.open, world);
+            let joined = self.or_merged(joined, seen, world)?;
             match self.first_overdue(&joined, seen.event.ts_ns) {
                 Some(next) => overdue = next,
                 None => return Some(joined),
@@ -51,16 +64,7 @@ impl Builder {
     }
 
     /// The first of these paths whose time is over, but which has not ended.
-    #[inline(always)]
     fn first_overdue(&self, joined: &Joined, now_ns: u64) -> Option<Slot> {
-        match joined {
-            Joined::One(slot) => Some(*slot).filter(|slot| self.is_overdue(*slot, now_ns)),
-            _ => self.first_overdue_of_others(joined, now_ns),
-        }
-    }
-
-    #[inline(never)]
-    fn first_overdue_of_others(&self, joined: &Joined, now_ns: u64) -> Option<Slot> {
         let is_overdue = |slot: &Slot| self.is_overdue(*slot, now_ns);
         match joined {
             Joined::One(slot) | Joined::Translated(slot) => Some(*slot).filter(is_overdue),
@@ -71,7 +75,6 @@ impl Builder {
         }
     }
 
-    #[inline]
     fn is_overdue(&self, slot: Slot, now_ns: u64) -> bool {
         let open = self.open.get(slot);
         open.is_some_and(|open| open.is_overdue(now_ns, self.timeout_ns))

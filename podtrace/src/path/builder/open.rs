@@ -10,6 +10,7 @@ use super::{
     SETTLE_NS,
     join::{flow::Flow, index::Slot},
     parts::{Bytes, Parts},
+    transition::Transition,
 };
 use crate::{
     model::{event::Event, frame::Frame},
@@ -131,14 +132,31 @@ impl Open {
         hops.push(hop);
     }
 
+    /// Takes over what its last hop means, of this number.
+    #[inline(never)]
+    pub(super) fn take(&mut self, transition: Transition, hop: usize) {
+        match transition {
+            Transition::ToPort => self.note_port(),
+            Transition::Aside => self.set_aside(hop),
+            Transition::AwaitsMember => self.members = Members::Watched,
+            Transition::MayHaveMember => self.members = self.members.max(Members::Unwatched),
+            Transition::AwaitsAnswer => self.wants_answer = true,
+            Transition::AwaitsSocket => self.wants_socket = true,
+            Transition::Inconclusive => self.inconclusive = true,
+            Transition::Optional(outcome) => self.optional = Some(outcome),
+            Transition::Onward | Transition::Arrived | Transition::End(_) => {}
+        }
+        self.arrived |= transition.is_arrival();
+    }
+
     /// Notes that it goes to a port of a bridge. Its segments all go to one.
-    pub(super) fn note_port(&mut self) {
+    fn note_port(&mut self) {
         self.is_flooded = self.is_at_port && self.parts.is_none();
         self.is_at_port = true;
     }
 
     /// Marks a hop as belonging to a copy for another receiver.
-    pub(super) fn set_aside(&mut self, hop: usize) {
+    fn set_aside(&mut self, hop: usize) {
         if let Some(hop) = self.path.hops.get_mut(hop) {
             hop.aside = true;
         }

@@ -87,16 +87,16 @@ impl ByKey {
     }
 }
 
-impl Join for ByKey {
+impl ByKey {
+    /// The path that the event continues, if it is in time; else those that may have its key.
     #[inline(always)]
-    fn find(
+    pub(super) fn find_in_time(
         &self,
         seen: &Observation<'_>,
         open: &mut OpenPaths,
         world: &World,
-        _: &Known,
-    ) -> Option<Joined> {
-        let list = self.index.list(&seen.hash)?;
+    ) -> Result<Slot, Option<List>> {
+        let list = self.index.list(&seen.hash).ok_or(None)?;
         let equal = Equal {
             index: &self.index,
             passed: &self.passed,
@@ -105,11 +105,56 @@ impl Join for ByKey {
             seen,
             world,
         };
-        let (chosen, is_one_of_several) = equal.choose()?;
+        let (chosen, is_one_of_several) = equal.choose().ok_or(Some(list))?;
+        if is_one_of_several {
+            self.mark_ambiguous(list, open);
+        }
+        Ok(chosen)
+    }
+
+    /// Of those that may have its key, the path that the event continues if none is in time: it
+    /// was slow, or another socket has got its packet.
+    #[inline(never)]
+    pub(super) fn find_slow(
+        &self,
+        seen: &Observation<'_>,
+        list: List,
+        open: &mut OpenPaths,
+        world: &World,
+    ) -> Option<Joined> {
+        let equal = Equal {
+            index: &self.index,
+            passed: &self.passed,
+            list,
+            open,
+            seen,
+            world,
+        };
+        let slow = equal
+            .has_slow()
+            .then(|| choose_slow(equal.slow()))
+            .flatten();
+        let (chosen, is_one_of_several) =
+            slow.or_else(|| Some((equal.another_socket()?, false)))?;
         if is_one_of_several {
             self.mark_ambiguous(list, open);
         }
         Some(Joined::One(chosen))
+    }
+}
+
+impl Join for ByKey {
+    fn find(
+        &self,
+        seen: &Observation<'_>,
+        open: &mut OpenPaths,
+        world: &World,
+        _: &Known,
+    ) -> Option<Joined> {
+        match self.find_in_time(seen, open, world) {
+            Ok(slot) => Some(Joined::One(slot)),
+            Err(list) => self.find_slow(seen, list?, open, world),
+        }
     }
 
     #[inline]
@@ -146,7 +191,8 @@ struct Equal<'a> {
 }
 
 impl<'a> Equal<'a> {
-    /// Chooses the path that the event continues; and whether others are possible.
+    /// Chooses the path that the event continues, of those in time; and whether others are
+    /// possible.
     ///
     /// Equal packets arrive in the order in which they left, so it is the oldest. But a path
     /// that was silent for long is more likely lost than late if another was just seen; and so is
@@ -154,10 +200,7 @@ impl<'a> Equal<'a> {
     #[inline(always)]
     fn choose(&self) -> Option<(Slot, bool)> {
         let event = self.seen.event;
-        let Some(oldest) = self.next_fitting(self.first_to_come()) else {
-            let slow = self.has_slow().then(|| choose_slow(self.slow())).flatten();
-            return slow.or_else(|| Some((self.another_socket()?, false)));
-        };
+        let oldest = self.next_fitting(self.first_to_come())?;
         let after = |(slot, _): &(Slot, &Open)| self.next_fitting(Some(self.index.after(*slot)?));
         let Some(second) = after(&oldest) else {
             let is_like = |(_, other): (Slot, &Open)| is_at_one_place(other, oldest.1);
