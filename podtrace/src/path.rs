@@ -301,6 +301,10 @@ pub struct Path {
     /// Whether its outcome is unknown because a kernel has dropped more packets like it than it tells
     /// of.
     pub is_untold: bool,
+    /// Whether its outcome is unknown because it is a fragment, or has one around it, that did not go on
+    /// from where not all fragments of its packet were seen: who puts them together waits for the
+    /// others.
+    pub lacks_fragments: bool,
     /// Whether it is for many, has reached places where sockets may want it, and no socket was
     /// seen to take it.
     pub is_untaken: bool,

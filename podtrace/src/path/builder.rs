@@ -7,6 +7,7 @@ mod dropped;
 mod ended;
 mod ending;
 mod fragments;
+mod gathered;
 mod join;
 mod late;
 mod merged;
@@ -95,6 +96,7 @@ pub struct Builder {
     returns: Returns,
     answers: Answers,
     fragments: Fragments,
+    gone: gathered::Ended,
     datagrams: Datagrams,
     drops: Drops,
     spare: Spare,
@@ -127,6 +129,7 @@ impl Builder {
             returns: Returns::default(),
             answers: Answers::default(),
             fragments: Fragments::default(),
+            gone: gathered::Ended::default(),
             datagrams: Datagrams::default(),
             drops: Drops::default(),
             spare: Spare::default(),
@@ -231,7 +234,7 @@ impl Builder {
     /// Adds an event to several paths; returns the number of the first.
     fn add_to_each(&mut self, slots: &[Slot], event: &Event, world: &World) -> u64 {
         for slot in slots {
-            self.take_up(*slot);
+            self.let_go(*slot, event.ts_ns);
         }
         let first = slots.first().map_or(0, |slot| self.id(*slot));
         for slot in slots.iter().skip(1) {
@@ -289,13 +292,16 @@ impl Builder {
             self.note_tunnel(slot, event);
         }
         if let Some(Some(transition)) = turn {
-            self.turn(slot, transition);
+            self.turn(slot, transition, event);
         }
     }
 
     /// Does what follows from a hop by which a path does not simply go on.
     #[inline(never)]
-    fn turn(&mut self, slot: Slot, transition: Transition) {
+    fn turn(&mut self, slot: Slot, transition: Transition, event: &Event) {
+        if transition.is_arrival() && self.waits_for_others(slot, event) {
+            return;
+        }
         let Some(open) = self.open.get_mut(slot) else {
             return;
         };

@@ -1,5 +1,5 @@
 //! Paths of packets that go on in segments or in fragments.
-use super::{Path, Segments};
+use super::{Outcome, Path, Segments};
 use crate::packet::IPPROTO_TCP;
 
 /// Length of a packet that need not be cut: each host takes such a one (RFC 791).
@@ -11,6 +11,18 @@ impl Path {
     pub fn segments_at(&self, hop: usize) -> Option<Segments> {
         let seen = self.segments.get(hop).copied()?;
         (seen.packets > 1 || seen.bytes < self.divisible()).then_some(seen)
+    }
+
+    /// How many of its hops come before it was lost, if only some of its fragments came further:
+    /// who puts them together drops them where nothing is wrong.
+    pub(crate) fn hops_until_lost(&self) -> usize {
+        let is_lost = self.in_fragments && self.outcome == Outcome::NotSeenFurther;
+        let is_whole = |seen: &Segments| seen.bytes >= self.divisible();
+        let last_whole = self.segments.iter().rposition(is_whole);
+        match last_whole.filter(|_| is_lost) {
+            Some(whole) => whole + 1,
+            None => self.hops.len(),
+        }
     }
 
     /// The number of bytes that its segments or fragments have together.

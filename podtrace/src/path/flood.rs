@@ -55,7 +55,7 @@ impl Copies {
 
     /// The last hop on the packet's own way, else the last of all.
     pub(crate) fn last<'a>(&self, path: &'a Path) -> Option<&'a Hop> {
-        let mut hops = path.hops.iter().enumerate();
+        let mut hops = path.hops.iter().take(path.hops_until_lost()).enumerate();
         let own = hops.rfind(|(number, hop)| !hop.aside && !self.has(*number));
         own.map(|(_, hop)| hop).or(path.hops.last())
     }

@@ -93,6 +93,9 @@ object! {
         fragment_of: Option<u64>,
         /// whether neither it nor the first fragment went on
         lost_with_first: Option<bool>,
+        /// whether other fragments of its packet were not seen where it was last: who puts them
+        /// together waits for them
+        lacks_fragments: Option<bool>,
         /// the packet with some of the same bytes that was under way when it was sent
         copy_of: Option<u64>,
         /// the Service that it is for or answers, `namespace/name`, by the pod behind it where nothing
@@ -256,6 +259,7 @@ impl<'a> PathObject<'a> {
             part_segments: path.part_of.and_then(|of| Some(of.segments?.0)),
             fragment_of: path.fragment_of.map(|of| of.packet),
             lost_with_first: lost_with_first(path),
+            lacks_fragments: path.lacks_fragments.then_some(true),
             copy_of: path.copy_of,
             behind_service: service_behind(path, world).map(|of| of.port.service().into()),
             late_of: path.late_of.map(|before| before.id),

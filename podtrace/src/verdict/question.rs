@@ -41,7 +41,7 @@ impl<'a> Question<'a> {
         let is_main = |number: usize, hop: &Hop| {
             !hop.aside && !copies.has(number) && hop.direction != Direction::Socket
         };
-        let mut hops = path.hops.iter().enumerate();
+        let mut hops = path.hops.iter().take(path.hops_until_lost()).enumerate();
         let last = hops.rfind(|(number, hop)| is_main(*number, hop));
         let last = last.map(|(number, _)| number);
         let mut question = Self {

@@ -89,6 +89,11 @@ impl Text {
                 }
                 Ok(())
             }
+            Outcome::Unknown if path.lacks_fragments && !path.incomplete => write!(
+                out,
+                "unknown: other fragments of its packet were not seen at {}",
+                last_place(path, world)
+            ),
             Outcome::NoReceiver | Outcome::Unknown if path.is_untaken && !path.incomplete => {
                 untaken(out, path, world);
                 Ok(())
@@ -164,6 +169,12 @@ impl Text {
             } else {
                 ": was slow, not lost)"
             });
+        } else if path.outcome == Outcome::Delivered
+            && path.late_of.is_some()
+            && path.refusal.is_none()
+        {
+            // The rest of its packet came later.
+            out.push_str(" (was slow, not lost)");
         }
         if path.incomplete && !tells_so {
             out.push_str(" (hops may be missing)");
@@ -243,6 +254,7 @@ pub(super) fn has_words(path: &Path) -> bool {
         || path.incomplete
         || path.is_reassembled
         || path.is_untold
+        || path.lacks_fragments
         || path.is_untaken
 }
 

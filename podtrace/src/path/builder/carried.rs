@@ -30,19 +30,24 @@ pub(super) struct Carried {
     pub(super) slot: Slot,
 }
 
+/// Length of an event's packet from its first IP header on.
+pub(super) fn outer_length(event: &Event) -> u32 {
+    let link_len = match event.link {
+        link::ETHERNET => Framing::Ethernet.link_len(),
+        _ => 0,
+    };
+    event.wire_len.saturating_sub(link_len)
+}
+
 impl Outer {
     fn of(event: &Event) -> Option<(Self, TunnelKind)> {
         let tunnel = event.packet.tunnel?;
-        let link_len = match event.link {
-            link::ETHERNET => Framing::Ethernet.link_len(),
-            _ => 0,
-        };
         let outer = Self {
             protocol: tunnel.protocol(),
             source: tunnel.source,
             destination: tunnel.destination,
             id: tunnel.id,
-            length: event.wire_len.saturating_sub(link_len),
+            length: outer_length(event),
         };
         Some((outer, tunnel.kind()))
     }

@@ -35,6 +35,8 @@ impl Builder {
             let may_pass_unseen = self.may_pass_unseen(first_ns, now_ns);
             let is_partial = self.is_partial || may_pass_unseen;
             let is_blind = self.blind.overlap(first_ns, now_ns);
+            let lacks_others = self.lacks_others(slot);
+            let is_one_of_many = !self.may_be_late(slot);
             let Some(open) = self.open.get_mut(slot) else {
                 continue;
             };
@@ -62,7 +64,24 @@ impl Builder {
                     None => self.answers.outcome(&open.path),
                 },
             };
+            let outcome = match (lacks_others, outcome) {
+                // Who puts it together waits for others of its fragments.
+                (
+                    Some(is_mixed),
+                    Outcome::NotSeenFurther | Outcome::NoSocket | Outcome::Delivered,
+                ) => {
+                    open.path.lacks_fragments = true;
+                    open.path.ambiguous |= is_mixed;
+                    Outcome::Unknown
+                }
+                _ => outcome,
+            };
             let outcome = match unless_known(&open.path, outcome) {
+                // It would not be known again if it came late.
+                Outcome::NotSeenFurther if open.is_cut() && is_one_of_many => {
+                    open.path.ambiguous = true;
+                    Outcome::Unknown
+                }
                 Outcome::NotSeenFurther
                     if self.fragments.have(&open.path.packet, first_ns)
                         || self.datagrams.may_have(&open.path) =>
@@ -80,12 +99,14 @@ impl Builder {
                 && !self.unordered.overlap(first_ns, now_ns)
                 && !open.path.incomplete
                 && !open.arrived
-                && !open.path.is_reassembled;
+                && !open.path.is_reassembled
+                && !open.path.lacks_fragments;
             open.path.incomplete |= is_undecided && may_pass_unseen;
-            if !open.path.is_reassembled {
+            let waits = open.path.lacks_fragments && outcome == Outcome::Unknown;
+            if !open.path.is_reassembled && !waits {
                 self.fragments.note_end(&mut open.path, outcome);
             }
-            if outcome == Outcome::NotSeenFurther && self.may_be_late(slot) {
+            if (outcome == Outcome::NotSeenFurther || waits) && !is_one_of_many {
                 self.report(slot, outcome);
                 continue;
             }
@@ -114,7 +135,10 @@ impl Builder {
             return;
         };
         if open.late {
-            return self.forget(slot);
+            return match otherwise {
+                Outcome::GivenUp => self.give_up_late(slot),
+                _ => self.forget(slot),
+            };
         }
         let outcome = match (open.arrived, open.inconclusive) {
             (true, _) if open.members != Members::NotAsked => {
@@ -143,6 +167,9 @@ impl Builder {
             return;
         };
         self.joins.end(slot, &open);
+        if open.path.packet.is_fragment() {
+            self.note_gone(&open);
+        }
         self.note_left(&open, outcome);
         let mut path = open.path;
         if let Some(parts) = &open.parts {

@@ -1,8 +1,14 @@
 //! The fragments of a packet that was not seen whole: each is a packet of its own on its way,
 //! and belongs to the first.
-use std::{collections::VecDeque, net::IpAddr};
+use std::{collections::VecDeque, net::IpAddr, ops::Range};
 
-use super::{Builder, join::index::Slot};
+use smallvec::{SmallVec, smallvec};
+
+use super::{
+    Builder,
+    carried::outer_length,
+    join::{fragments::part_of, index::Slot},
+};
 use crate::{
     model::event::Event,
     packet::{Ends, Network, Packet},
@@ -28,7 +34,7 @@ type Whole = (IpAddr, IpAddr, u32);
 pub(super) struct Fragments {
     firsts: VecDeque<First>,
     /// Those that came before the first.
-    others: VecDeque<(Whole, Slot, u64)>,
+    others: VecDeque<Other>,
     /// Those of a known first: its number, and theirs.
     followers: VecDeque<(u64, Slot, u64)>,
 }
@@ -43,9 +49,29 @@ struct First {
     ts_ns: u64,
     in_tunnel: bool,
     is_lost: bool,
+    /// Which bytes of its packet it and the others of its fragments have.
+    bytes: SmallVec<[Range<u32>; 3]>,
+}
+
+/// A fragment that came before the first.
+struct Other {
+    whole: Whole,
+    slot: Slot,
+    id: u64,
+    bytes: Range<u32>,
+    ts_ns: u64,
 }
 
 impl First {
+    /// Whether a fragment of these bytes, seen then, may be of its packet: of two with the same
+    /// bytes, one is of another packet with the same identification.
+    fn may_have(&self, whole: &Whole, bytes: &Range<u32>, ts_ns: u64) -> bool {
+        let mut known = self.bytes.iter();
+        self.whole == *whole
+            && ts_ns.abs_diff(self.ts_ns) <= WAIT_NS
+            && !known.any(|known| known.start < bytes.end && bytes.start < known.end)
+    }
+
     fn link(&self) -> FragmentOf {
         FragmentOf {
             packet: self.id,
@@ -55,16 +81,21 @@ impl First {
     }
 }
 
-/// The whole that the packet is a fragment of, and its offset there.
-fn fragment(packet: &Packet) -> Option<(Whole, u16)> {
-    let Network::Ip(ip) = &packet.network else {
-        return None;
-    };
-    let fragment = ip.fragment?;
-    Some(((ip.source, ip.destination, fragment.id), fragment.offset))
+/// The whole that the packet is a fragment of, and which of its bytes it has.
+fn fragment(packet: &Packet) -> Option<(Whole, Range<u32>)> {
+    let (id, bytes, _) = part_of(packet)?;
+    Some(((packet.source()?, packet.destination()?, id), bytes))
 }
 
 impl Fragments {
+    /// The packets in tunnels that have the first fragment of this one around them: place and number
+    /// of their paths, and where that fragment ends.
+    pub(super) fn around(&self, whole: Whole) -> impl Iterator<Item = (Slot, u64, u32)> + '_ {
+        let firsts = self.firsts.iter();
+        let its = firsts.filter(move |first| first.in_tunnel && first.whole == whole);
+        its.filter_map(|first| Some((first.slot, first.id, first.bytes.first()?.end)))
+    }
+
     /// Whether a packet is whole whose fragments were seen: a bridge or a router has reassembled
     /// them to look at it, and sends fragments on. IPv6 shows no identification in a whole packet.
     pub(super) fn have(&self, packet: &Packet, seen_ns: u64) -> bool {
@@ -89,26 +120,38 @@ impl Builder {
     #[inline(never)]
     pub(super) fn note_fragment(&mut self, slot: Slot, event: &Event) {
         match fragment(&event.packet) {
-            Some((whole, 0)) => self.note_first(whole, slot, event.packet.ends(), event.ts_ns),
-            Some((whole, _)) => self.note_other(whole, slot, event.ts_ns),
+            Some((whole, bytes)) if bytes.start == 0 => {
+                self.note_first(whole, slot, event.packet.ends(), bytes, event.ts_ns);
+            }
+            Some((whole, bytes)) => self.note_other(whole, slot, bytes, event.ts_ns),
             None => {}
         }
     }
 
     /// Notes a packet in a tunnel whose outer packet is a first fragment.
-    #[inline]
     pub(super) fn note_outer_fragment(&mut self, slot: Slot, event: &Event) {
         if let Some(tunnel) = &event.packet.tunnel
             && let Some(id) = tunnel.fragment
         {
             let whole = (tunnel.source, tunnel.destination, id);
-            self.note_first(whole, slot, None, event.ts_ns);
+            let headers = if tunnel.source.is_ipv4() { 20 } else { 48 };
+            // All but the last end at a multiple of 8.
+            let end = outer_length(event).saturating_sub(headers) & !7;
+            self.note_first(whole, slot, None, 0..end, event.ts_ns);
+            self.release_around(tunnel, event);
         }
     }
 
     /// `ends`: none of what is in a tunnel.
-    fn note_first(&mut self, whole: Whole, slot: Slot, ends: Option<Ends>, ts_ns: u64) {
-        let first = First {
+    fn note_first(
+        &mut self,
+        whole: Whole,
+        slot: Slot,
+        ends: Option<Ends>,
+        bytes: Range<u32>,
+        ts_ns: u64,
+    ) {
+        let mut first = First {
             whole,
             ends,
             slot,
@@ -116,6 +159,7 @@ impl Builder {
             ts_ns,
             in_tunnel: ends.is_none(),
             is_lost: false,
+            bytes: smallvec![bytes],
         };
         let Fragments {
             firsts,
@@ -129,18 +173,18 @@ impl Builder {
         {
             return;
         }
-        others.retain(|(other, slot, id)| {
-            let is_its = *other == whole;
-            if is_its
-                && let Some(open) = self.open.get_mut(*slot)
-                && open.path.id == *id
+        others.retain(|other| {
+            if !first.may_have(&other.whole, &other.bytes, other.ts_ns) {
+                return true;
+            }
+            if let Some(open) = self.open.get_mut(other.slot)
+                && open.path.id == other.id
             {
                 open.path.fragment_of = Some(first.link());
             }
-            if is_its {
-                follow(followers, first.id, *slot, *id);
-            }
-            !is_its
+            first.bytes.push(other.bytes.clone());
+            follow(followers, first.id, other.slot, other.id);
+            false
         });
         if firsts.len() >= KNOWN_MAX {
             firsts.pop_front();
@@ -148,25 +192,36 @@ impl Builder {
         firsts.push_back(first);
     }
 
-    fn note_other(&mut self, whole: Whole, slot: Slot, ts_ns: u64) {
+    fn note_other(&mut self, whole: Whole, slot: Slot, bytes: Range<u32>, ts_ns: u64) {
         let id = self.id(slot);
         let Fragments {
             firsts,
             others,
             followers,
         } = &mut self.fragments;
-        let mut known = firsts.iter().rev();
-        let first = known
-            .find(|first| first.whole == whole && ts_ns.saturating_sub(first.ts_ns) <= WAIT_NS);
-        let Some(first) = first else {
+        let mut known = firsts
+            .iter_mut()
+            .rev()
+            .filter(|first| first.may_have(&whole, &bytes, ts_ns));
+        let Some(first) = known.next() else {
             if others.len() >= KNOWN_MAX {
                 others.pop_front();
             }
-            return others.push_back((whole, slot, id));
+            return others.push_back(Other {
+                whole,
+                slot,
+                id,
+                bytes,
+                ts_ns,
+            });
         };
+        // Several packets have one identification, and lack these bytes.
+        let is_doubtful = known.next().is_some();
+        first.bytes.push(bytes);
         follow(followers, first.id, slot, id);
         if let Some(open) = self.open.get_mut(slot) {
             open.path.fragment_of = Some(first.link());
+            open.path.ambiguous |= is_doubtful;
         }
     }
 

@@ -6,7 +6,7 @@ mod content;
 mod crossing;
 mod datagrams;
 pub(super) mod flow;
-mod fragments;
+pub(super) mod fragments;
 pub(super) mod index;
 mod key;
 mod known;
@@ -25,7 +25,7 @@ use crate::{
 };
 use content::ByContent;
 use datagrams::ByDatagrams;
-use fragments::ByFragment;
+use fragments::{ByFragment, Datagram};
 use index::{List, Slot};
 use key::ByKey;
 pub(super) use key::{can_come_from, is_in};
@@ -287,6 +287,11 @@ impl Joins {
         if let Some(open) = open.get_mut(slot) {
             self.sequence.link(open, event);
         }
+    }
+
+    /// The paths of fragments of these ends, protocol and identification, the oldest first.
+    pub(super) fn fragments_of(&self, datagram: &Datagram) -> impl Iterator<Item = Slot> + '_ {
+        self.fragments.of(datagram)
     }
 
     /// How many paths have a key of that hash.

@@ -5,6 +5,7 @@ use super::{
         Joined, LATE_EQUAL_MAX, Observation,
         index::{List, Slot},
     },
+    open::Open,
     recent::Begun,
 };
 use crate::{
@@ -80,12 +81,13 @@ impl Builder {
         open.is_some_and(|open| open.is_overdue(now_ns, self.timeout_ns))
     }
 
-    /// Whether a packet could be recognised if it went on: it is whole, and one of few that are
-    /// equal.
+    /// Whether a packet could be recognised if it went on: it is whole or in fragments, and one of
+    /// few that are equal.
     pub(super) fn may_be_late(&self, slot: Slot) -> bool {
         let open = self.open.get(slot);
         open.is_some_and(|open| {
-            open.parts.is_none() && self.joins.equal(open.hash) <= LATE_EQUAL_MAX
+            (open.parts.is_none() || open.path.in_fragments)
+                && self.joins.equal(open.hash) <= LATE_EQUAL_MAX
         })
     }
 
@@ -99,6 +101,9 @@ impl Builder {
             return;
         };
         let mut path = open.path.clone();
+        if let Some(parts) = &open.parts {
+            path.segments = parts.segments(path.hops.len());
+        }
         path.outcome = outcome;
         path.incomplete |= self.may_lack(&path);
         complete(&mut path, &self.requests);
@@ -129,9 +134,30 @@ impl Builder {
         };
         let (key, id, ts_ns) = (open.key, self.next_id, open.path.first_ns());
         open.path.id = id;
+        open.path.lacks_fragments = false;
         self.next_id += 1;
         self.note_begun(key, slot, id, ts_ns);
         self.open.take_up(slot);
+    }
+
+    /// Ends a late path to make room. What was reported as lost may still go on if its receiver, or
+    /// who puts it together, would wait for longer.
+    pub(super) fn give_up_late(&mut self, slot: Slot) {
+        let is_lost = |open: &Open| {
+            open.waits_as_fragment
+                && open
+                    .path
+                    .late_of
+                    .is_some_and(|before| before.outcome == Outcome::NotSeenFurther)
+        };
+        if !self.open.get(slot).is_some_and(is_lost) {
+            return self.forget(slot);
+        }
+        self.take_up_late(slot);
+        if let Some(open) = self.open.get_mut(slot) {
+            open.path.incomplete = true;
+        }
+        self.close(slot, Outcome::GivenUp);
     }
 
     /// Ends a late path, which was reported already.

@@ -17,7 +17,7 @@ use crate::{
     packet::{PacketKey, Payload, Tunnel},
     path::{Hop, Outcome, Path, Translation, dropped::Dropped},
 };
-use waits::Waits;
+use waits::{FRAGMENT_NS, FRAGMENT6_NS, Waits};
 
 /// Memory of an open path in addition to the path itself: its slot, its links in five lists
 /// that may have room for twice as many, and its entries in three tables that may be less than
@@ -54,6 +54,11 @@ pub(super) struct Open {
     /// A bit for each tap that has seen it: several taps share a bit.
     taps: u64,
     pub(super) arrived: bool,
+    /// Whether it has arrived where its packet is to be put together, and waits for others of its
+    /// fragments.
+    pub(super) lacks_others: bool,
+    /// Whether it is late, and waits for as long as fragments do.
+    pub(super) waits_as_fragment: bool,
     /// Whether it arrived where a socket is to receive it.
     pub(super) wants_socket: bool,
     /// Whether it is for the sockets that want it, and has reached some place where some may.
@@ -95,6 +100,8 @@ impl Open {
             fixed: 0,
             taps: 0,
             arrived: false,
+            lacks_others: false,
+            waits_as_fragment: false,
             wants_socket: false,
             members: Members::NotAsked,
             has_returned: false,
@@ -199,6 +206,7 @@ impl Open {
         self.hash = hash;
         self.has_equals = false;
         self.arrived = false;
+        self.lacks_others = false;
         self.wants_socket = false;
         self.members = Members::NotAsked;
     }
@@ -223,7 +231,10 @@ impl Open {
     }
 
     fn waits(&self) -> Waits {
-        Waits::of(self.late, self.arrived)
+        match self.waits_as_fragment {
+            true => Waits::LateFragment,
+            false => Waits::of(self.late, self.arrived & !self.lacks_others),
+        }
     }
 
     /// The bytes of what never changes.
@@ -259,7 +270,8 @@ impl Open {
     /// further, if nothing else is known of it.
     #[inline]
     pub(super) fn is_overdue(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        !self.late && !self.arrived && self.silent_ns(now_ns) > timeout_ns
+        let may_settle = self.arrived & !self.lacks_others;
+        !self.late && !may_settle && self.silent_ns(now_ns) > timeout_ns
     }
 
     /// Whether its packet, if it goes on now, was slow.
@@ -269,7 +281,24 @@ impl Open {
 
     /// Whether its packet may still go on, even if slowly.
     pub(super) fn may_go_on(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        self.silent_ns(now_ns) <= self.waits().longest_ns(timeout_ns)
+        let (silent_ns, waits) = (self.silent_ns(now_ns), self.waits());
+        let is_in_time = silent_ns <= waits.longest_ns(timeout_ns);
+        match waits {
+            Waits::ForCopies => is_in_time,
+            Waits::LateFragment => self.may_be_put_together(silent_ns),
+            Waits::ForNextHop | Waits::Late => is_in_time || self.may_be_put_together(silent_ns),
+        }
+    }
+
+    /// Whether it is a fragment, and its receiver may still wait for it or with it.
+    #[cold]
+    fn may_be_put_together(&self, silent_ns: u64) -> bool {
+        let is_v4 = self
+            .path
+            .packet
+            .source()
+            .is_some_and(|source| source.is_ipv4());
+        self.is_cut() && silent_ns <= if is_v4 { FRAGMENT_NS } else { FRAGMENT6_NS }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
 
 /// Source, destination, protocol and, for IPv4, the identification: all fragments of a
 /// datagram and the datagram itself share them.
-type Datagram = (IpAddr, IpAddr, u8, u32);
+pub(in crate::path::builder) type Datagram = (IpAddr, IpAddr, u8, u32);
 
 /// The longest options of IPv4: later fragments lack some of them (RFC 791).
 const OPTIONS_MAX: u32 = 40;
@@ -33,6 +33,11 @@ pub(super) struct ByFragment {
 }
 
 impl ByFragment {
+    /// The paths of fragments, the oldest first.
+    pub(super) fn of(&self, datagram: &Datagram) -> impl Iterator<Item = Slot> + '_ {
+        self.index.get(datagram)
+    }
+
     /// The path of the packet that was cut on its way, and that the event is a fragment of; or the
     /// paths of the fragments that its packet was reassembled of.
     #[inline]
@@ -49,7 +54,7 @@ impl ByFragment {
         }
     }
 
-    /// Where several have its identification, nothing shows which.
+    /// Where several have its identification, nothing shows which, unless only one is in time.
     fn find_whole(
         &self,
         seen: &Observation<'_>,
@@ -71,12 +76,13 @@ impl ByFragment {
         });
         let mut pieces: Vec<_> = pieces.collect();
         if pieces.len() > 1 {
-            for piece in pieces {
-                if let Some(open) = open.get_mut(piece.slot) {
-                    open.path.ambiguous = true;
-                }
-            }
-            return Some(Joined::Undecided);
+            mark_ambiguous(pieces.iter().map(|piece| piece.slot), open);
+            // What is late is more likely lost than late.
+            pieces.retain(|piece| open.get(piece.slot).is_some_and(|open| !open.late));
+            return match pieces.len() {
+                1 => pieces.pop().map(Joined::Piece),
+                _ => Some(Joined::Undecided),
+            };
         }
         pieces.pop().map(Joined::Piece)
     }
@@ -102,7 +108,7 @@ impl ByFragment {
                 && part.may_go_on(event.ts_ns, seen.timeout_ns)
                 && !part.has_passed(event)
                 && can_come_from(&part.path, seen, world);
-            let (id, bytes) = part_of(&part.path.packet).filter(|_| is_possible)?;
+            let (id, bytes, _) = part_of(&part.path.packet).filter(|_| is_possible)?;
             Some((id, bytes.start, bytes.end, slot))
         });
         let mut parts: Vec<_> = parts.collect();
@@ -129,14 +135,16 @@ fn are_all_of(parts: &[(u32, u32, u32, Slot)], whole: &Packet) -> bool {
     end == Some(whole.behind_ip()) && parts.len() > 1
 }
 
-/// The identification of a fragment, and which bytes behind the IP headers of its packet it has.
-fn part_of(part: &Packet) -> Option<(u32, Range<u32>)> {
+/// The identification of a fragment, which bytes behind the IP headers of its packet it has, and
+/// whether it is the last one.
+pub(in crate::path::builder) fn part_of(part: &Packet) -> Option<(u32, Range<u32>, bool)> {
     let Network::Ip(ip) = &part.network else {
         return None;
     };
     let fragment = ip.fragment?;
     let start = u32::from(fragment.offset);
-    Some((fragment.id, start..start.checked_add(part.behind_ip())?))
+    let bytes = start..start.checked_add(part.behind_ip())?;
+    Some((fragment.id, bytes, !fragment.more))
 }
 
 /// Whether a packet may be reassembled of fragments with this one.
@@ -170,7 +178,7 @@ fn bytes_in(open: &Open, event: &Event) -> Option<Range<u32>> {
     let Network::Ip(ip) = &part.network else {
         return None;
     };
-    let (fragment, (_, bytes)) = (ip.fragment?, part_of(part)?);
+    let (fragment, (_, bytes, _)) = (ip.fragment?, part_of(part)?);
     let total = path.packet.behind_ipv4();
     let fits = match fragment.more {
         true => bytes.end < total,
@@ -201,7 +209,13 @@ impl Join for ByFragment {
             part.is_some_and(|part| may_be_of(&part.path, whole))
         });
         let slots: Vec<_> = slots.collect();
-        (!slots.is_empty()).then_some(Joined::Each(slots))
+        if slots.is_empty() {
+            return None;
+        }
+        match have_rivals(&slots, open) {
+            false => Some(Joined::Each(slots)),
+            true => Some(one_of_several(&slots, seen.event, open)),
+        }
     }
 
     #[inline]
@@ -228,6 +242,77 @@ impl Join for ByFragment {
     }
 }
 
+/// Which bytes of its packet a path's packet has, and the identification of that.
+fn bytes_of(slot: Slot, open: &OpenPaths) -> Option<(u32, Range<u32>)> {
+    let (id, bytes, _) = part_of(&open.get(slot)?.path.packet)?;
+    Some((id, bytes))
+}
+
+/// Whether some of these fragments have the same bytes: they are of several packets.
+fn have_rivals(slots: &[Slot], open: &OpenPaths) -> bool {
+    let bytes = slots.iter().filter_map(|slot| bytes_of(*slot, open));
+    let mut begins: Vec<_> = bytes.map(|(_, bytes)| (bytes.start, bytes.end)).collect();
+    begins.sort_unstable();
+    begins.windows(2).any(|pair| pair[1].0 < pair[0].1)
+}
+
+/// The fragments of the packet that a socket receives, where those of several may be it: the oldest
+/// that the socket has not got, and in time.
+#[inline(never)]
+fn one_of_several(slots: &[Slot], event: &Event, open: &mut OpenPaths) -> Joined {
+    let total = event.packet.behind_ip();
+    let is_new = |slot: &Slot| {
+        let part = open.get(*slot);
+        part.is_some_and(|part| !part.has_passed(event))
+    };
+    let is_in_time = |slot: &Slot| open.get(*slot).is_some_and(|part| !part.late);
+    let new: Vec<_> = slots.iter().copied().filter(is_new).collect();
+    let in_time: Vec<_> = new.iter().copied().filter(is_in_time).collect();
+    let found = [&in_time, &new, slots]
+        .into_iter()
+        .find_map(|slots| one_packet(slots, total, open));
+    let Some(chosen) = found else {
+        mark_ambiguous(slots.iter().copied(), open);
+        return Joined::Undecided;
+    };
+    // Others that the socket has not got may be it as well.
+    if new.iter().any(|slot| !chosen.contains(slot)) {
+        mark_ambiguous(new.into_iter().chain(chosen.iter().copied()), open);
+    }
+    Joined::Each(chosen)
+}
+
+/// The oldest fragments of one identification that have each byte of a packet once.
+fn one_packet(slots: &[Slot], total: u32, open: &OpenPaths) -> Option<Vec<Slot>> {
+    let bytes = slots
+        .iter()
+        .filter_map(|slot| Some((*slot, bytes_of(*slot, open)?)));
+    let parts: Vec<_> = bytes.collect();
+    let firsts = parts.iter().filter(|(_, (_, bytes))| bytes.start == 0);
+    let ids = firsts.map(|(_, (id, _))| *id);
+    let of = |id: u32| {
+        let (mut chosen, mut at) = (Vec::new(), 0);
+        while at < total {
+            let mut next = parts
+                .iter()
+                .filter(|(_, (of, bytes))| *of == id && bytes.start == at && bytes.end > at);
+            let (slot, (_, bytes)) = next.next()?;
+            chosen.push(*slot);
+            at = bytes.end;
+        }
+        (at == total).then_some(chosen)
+    };
+    ids.into_iter().find_map(of)
+}
+
+fn mark_ambiguous(slots: impl Iterator<Item = Slot>, open: &mut OpenPaths) {
+    for slot in slots {
+        if let Some(open) = open.get_mut(slot) {
+            open.path.ambiguous = true;
+        }
+    }
+}
+
 /// The datagram that the packet is a fragment of.
 fn fragment_of(open: &Open) -> Option<Datagram> {
     match open.path.packet.is_fragment() {
@@ -237,7 +322,7 @@ fn fragment_of(open: &Open) -> Option<Datagram> {
 }
 
 /// The datagram with the ends that the packet has by now.
-fn datagram_of(open: &Open) -> Option<Datagram> {
+pub(in crate::path::builder) fn datagram_of(open: &Open) -> Option<Datagram> {
     let mut datagram = datagram(&open.path.packet)?;
     if let Some(ends) = open.path.ends() {
         (datagram.0, datagram.1) = (ends.source, ends.destination);

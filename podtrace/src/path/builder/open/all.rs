@@ -17,7 +17,7 @@ pub(in crate::path::builder) struct OpenPaths {
     late: List,
     seen: Links,
     /// One list for each of [`Waits`], ordered by when their packets were last seen.
-    by_seen: [List; 3],
+    by_seen: [List; 4],
     newest_ns: u64,
     bytes: usize,
 }
@@ -76,6 +76,7 @@ impl OpenPaths {
         self.ages.remove(from, slot);
         self.ages.push(to, slot);
         open.late = late;
+        open.waits_as_fragment = late && open.is_cut();
         self.seen
             .push(&mut self.by_seen[open.waits() as usize], slot);
     }

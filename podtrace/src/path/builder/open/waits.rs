@@ -5,12 +5,18 @@ use crate::path::builder::SETTLE_NS;
 /// a packet that waits for a neighbour's address for 3 s, and a queue may be long.
 const LATE_NS: u64 = 10_000_000_000;
 
+/// How long Linux keeps the fragments of a packet that lacks some, in nanoseconds (ipfrag_time,
+/// ip6frag_time).
+pub(super) const FRAGMENT_NS: u64 = 30_000_000_000;
+pub(super) const FRAGMENT6_NS: u64 = 60_000_000_000;
+
 /// The event that an open path waits for: their timeouts differ.
 #[derive(Clone, Copy)]
 pub(super) enum Waits {
     ForNextHop,
     ForCopies,
     Late,
+    LateFragment,
 }
 
 impl Waits {
@@ -28,7 +34,7 @@ impl Waits {
     pub(super) fn patience_ns(self, timeout_ns: u64) -> u64 {
         match self {
             Self::ForNextHop => timeout_ns,
-            Self::ForCopies | Self::Late => self.longest_ns(timeout_ns),
+            Self::ForCopies | Self::Late | Self::LateFragment => self.longest_ns(timeout_ns),
         }
     }
 
@@ -38,6 +44,7 @@ impl Waits {
         match self {
             Self::ForCopies => SETTLE_NS,
             Self::ForNextHop | Self::Late => LATE_NS.max(timeout_ns),
+            Self::LateFragment => FRAGMENT6_NS.max(timeout_ns),
         }
     }
 }

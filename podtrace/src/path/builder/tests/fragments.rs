@@ -1,4 +1,5 @@
 //! Fragments belong to the first.
+mod gathered;
 mod reassembled;
 
 use proptest::prelude::*;
@@ -12,7 +13,7 @@ fn fragment(offset: u16) -> Packet {
         packet.transport = Transport::Fragment;
         packet.payload_hash = 0;
     }
-    packet.length = 1000 + u32::from(offset);
+    packet.length = 1020;
     if let Network::Ip(ip) = &mut packet.network {
         ip.id = 9;
         ip.fragment = Some(Fragment {
