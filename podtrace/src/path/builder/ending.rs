@@ -1,7 +1,7 @@
 //! How paths end.
 use super::{
     Builder, complete,
-    join::index::Slot,
+    join::{LATE_EQUAL_MAX, index::Slot},
     open::{Members, Open},
     refused::unless_known,
 };
@@ -36,7 +36,6 @@ impl Builder {
             let is_partial = self.is_partial || may_pass_unseen;
             let is_blind = self.blind.overlap(first_ns, now_ns);
             let lacks_others = self.lacks_others(slot);
-            let is_one_of_many = !self.may_be_late(slot);
             let Some(open) = self.open.get_mut(slot) else {
                 continue;
             };
@@ -78,7 +77,9 @@ impl Builder {
             };
             let outcome = match unless_known(&open.path, outcome) {
                 // It would not be known again if it came late.
-                Outcome::NotSeenFurther if open.is_cut() && is_one_of_many => {
+                Outcome::NotSeenFurther
+                    if open.is_cut() && self.joins.equal(open.hash) > LATE_EQUAL_MAX =>
+                {
                     open.path.ambiguous = true;
                     Outcome::Unknown
                 }
@@ -102,11 +103,12 @@ impl Builder {
                 && !open.path.is_reassembled
                 && !open.path.lacks_fragments;
             open.path.incomplete |= is_undecided && may_pass_unseen;
-            let waits = open.path.lacks_fragments && outcome == Outcome::Unknown;
+            open.path.lacks_fragments &= outcome == Outcome::Unknown;
+            let waits = open.path.lacks_fragments;
             if !open.path.is_reassembled && !waits {
                 self.fragments.note_end(&mut open.path, outcome);
             }
-            if (outcome == Outcome::NotSeenFurther || waits) && !is_one_of_many {
+            if (outcome == Outcome::NotSeenFurther || waits) && self.may_be_late(slot) {
                 self.report(slot, outcome);
                 continue;
             }
@@ -147,7 +149,9 @@ impl Builder {
                     _ => otherwise,
                 })
             }
-            (true, _) if !open.wants_socket && !open.wants_answer => Outcome::Delivered,
+            (true, _) if !open.wants_socket && !open.wants_answer && !open.lacks_others => {
+                Outcome::Delivered
+            }
             // It is under way no more, but no socket has taken or answered it yet.
             (true, _) if otherwise == Outcome::InFlight => Outcome::Unknown,
             (false, true) => Outcome::Unknown,
