@@ -7,6 +7,7 @@ mod echo;
 mod equal;
 pub(crate) mod flood;
 mod fragments;
+mod healthy;
 mod hostile;
 mod late;
 mod limits;
