@@ -239,7 +239,8 @@ impl Packet {
                 let mut id = ip.id;
                 if let Some(fragment) = ip.fragment {
                     fragment_offset = fragment.offset;
-                    id ^= fragment.id;
+                    // That of IPv4 is the same as the packet's.
+                    id = id.rotate_left(16) ^ fragment.id;
                 }
                 (id, ip_ends(ip.source, ip.destination))
             }

@@ -25,6 +25,20 @@ fn fragment(offset: u16) -> Packet {
     packet
 }
 
+/// The identification tells equal fragments apart.
+#[test]
+fn fragments_of_two_packets_are_not_equal() {
+    for offset in [0, 1000, 2000] {
+        let one = fragment(offset);
+        let mut other = one.clone();
+        if let Network::Ip(ip) = &mut other.network {
+            ip.id = 10;
+            ip.fragment = ip.fragment.map(|part| Fragment { id: 10, ..part });
+        }
+        assert_ne!(one.key(), other.key(), "{offset}");
+    }
+}
+
 /// Feeds fragments one after the other.
 fn follow(offsets: &[u16], taps: usize) -> Vec<Path> {
     let (world, mut builder) = (world(), Builder::new(TIMEOUT_NS));
