@@ -102,7 +102,7 @@ fn own<'a>(path: &Path, of: &BTreeMap<u64, BTreeSet<usize>>, sent: &'a [Sent]) -
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// All of it has arrived, and each path is of one packet.
     #[test]
