@@ -18,6 +18,9 @@ use crate::{
 /// Upper bound of the first fragments that are known, and of the others that came before theirs;
 /// the oldest is forgotten first.
 const KNOWN_MAX: usize = 256;
+/// Upper bound of the fragments of a packet whose bytes are known. The longest packet has 46 of an
+/// Ethernet frame each.
+const PARTS_MAX: usize = 64;
 /// How long a fragment waits for the others, in nanoseconds (RFC 1122: 60 s at least, Linux: 30).
 const WAIT_NS: u64 = 60_000_000_000;
 
@@ -70,6 +73,13 @@ impl First {
         self.whole == *whole
             && ts_ns.abs_diff(self.ts_ns) <= WAIT_NS
             && !known.any(|known| known.start < bytes.end && bytes.start < known.end)
+    }
+
+    /// Notes that a fragment of these bytes is of its packet.
+    fn has(&mut self, bytes: Range<u32>) {
+        if self.bytes.len() < PARTS_MAX {
+            self.bytes.push(bytes);
+        }
     }
 
     fn link(&self) -> FragmentOf {
@@ -182,7 +192,7 @@ impl Builder {
             {
                 open.path.fragment_of = Some(first.link());
             }
-            first.bytes.push(other.bytes.clone());
+            first.has(other.bytes.clone());
             follow(followers, first.id, other.slot, other.id);
             false
         });
@@ -217,7 +227,7 @@ impl Builder {
         };
         // Several packets have one identification, and lack these bytes.
         let is_doubtful = known.next().is_some();
-        first.bytes.push(bytes);
+        first.has(bytes);
         follow(followers, first.id, slot, id);
         if let Some(open) = self.open.get_mut(slot) {
             open.path.fragment_of = Some(first.link());
