@@ -25,6 +25,7 @@ mod counts;
 mod destination;
 mod earlier;
 mod error;
+mod identity;
 mod name;
 mod open;
 mod output_file;

@@ -8,7 +8,7 @@ use std::{
 
 use nix::unistd::Uid;
 
-use super::{name::Names, output_file::Identity, replacement::is_in_use, retention::OwnFile};
+use super::{identity::Identity, name::Names, replacement::is_in_use, retention::OwnFile};
 use crate::session::{
     format::SectionInfo,
     reader::{Item, Reader, ReaderOptions},

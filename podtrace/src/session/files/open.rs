@@ -14,9 +14,9 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::{
     FilesError,
-    output_file::Identity,
+    identity::Identity,
     replacement::{Aside, name_aside, remove_left},
-    trust::{check_directory, check_owner, directory},
+    trust::{check_directory, check_owner, check_replaceable, directory},
 };
 
 /// Captures hold private data.
@@ -118,23 +118,4 @@ fn create_new(path: &Path) -> io::Result<File> {
         .mode(MODE)
         .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(path)
-}
-
-/// Checks that a name is free, or that of a regular file with `force`.
-pub(super) fn check_replaceable(path: &Path, force: bool) -> Result<(), FilesError> {
-    let kind = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata.file_type(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(FilesError::system("inspect", path, error)),
-    };
-    if kind.is_symlink() {
-        return Err(FilesError::Symlink(path.to_owned()));
-    }
-    if !kind.is_file() {
-        return Err(FilesError::NotAFile(path.to_owned()));
-    }
-    if !force {
-        return Err(FilesError::Exists(path.to_owned()));
-    }
-    Ok(())
 }

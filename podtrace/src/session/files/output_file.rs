@@ -1,8 +1,8 @@
 //! The file being written.
 use std::{
-    fs::{self, File, Metadata},
+    fs::File,
     io::{self, Seek as _, SeekFrom, Write as _},
-    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,34 +11,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{
     FilesError,
+    identity::Identity,
     open::{self, Created},
     replacement::Aside,
 };
-
-/// The identity of a file, independent of its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    device: u64,
-    inode: u64,
-}
-
-impl From<&Metadata> for Identity {
-    fn from(metadata: &Metadata) -> Self {
-        Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        }
-    }
-}
-
-impl Identity {
-    /// The metadata of the file of that name, if it is this file; does not follow links.
-    pub(super) fn at(self, path: &Path) -> Option<Metadata> {
-        fs::symlink_metadata(path)
-            .ok()
-            .filter(|metadata| Self::from(metadata) == self)
-    }
-}
 
 /// The open output. It always ends after a complete chunk, even after an error.
 #[derive(Debug)]

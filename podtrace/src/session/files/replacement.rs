@@ -10,7 +10,11 @@ use std::{
 
 use nix::unistd::Uid;
 
-use super::{FilesError, open::check_replaceable, output_file::Identity, trust::directory};
+use super::{
+    FilesError,
+    identity::Identity,
+    trust::{check_replaceable, directory},
+};
 
 /// What the name of a file ends in that is not in its place yet.
 const SUFFIX: &str = "new";

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     FilesError, Keep,
-    output_file::Identity,
+    identity::Identity,
     status::{Report, Status},
 };
 

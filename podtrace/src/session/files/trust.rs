@@ -2,6 +2,7 @@
 use std::{
     env,
     fs::{self, Metadata},
+    io,
     os::unix::fs::MetadataExt as _,
     path::{Component, Path},
 };
@@ -108,6 +109,25 @@ pub(crate) fn is_trusted(owner: u32) -> bool {
 /// A directory that cannot be examined may be anybody's.
 fn others_write(directory: &Path) -> bool {
     fs::metadata(directory).map_or(true, |directory| directory.mode() & OTHERS_WRITE != 0)
+}
+
+/// Checks that a name is free, or that of a regular file with `force`.
+pub(super) fn check_replaceable(path: &Path, force: bool) -> Result<(), FilesError> {
+    let kind = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(FilesError::system("inspect", path, error)),
+    };
+    if kind.is_symlink() {
+        return Err(FilesError::Symlink(path.to_owned()));
+    }
+    if !kind.is_file() {
+        return Err(FilesError::NotAFile(path.to_owned()));
+    }
+    if !force {
+        return Err(FilesError::Exists(path.to_owned()));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
