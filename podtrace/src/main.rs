@@ -2,6 +2,8 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    #[cfg(panic = "abort")]
+    end_on_panic();
     #[cfg(all(target_env = "gnu", target_feature = "crt-static"))]
     look_up_without_modules();
     podtrace::command::run(podtrace::cli::parse())
@@ -31,4 +33,21 @@ fn look_up_without_modules() {
         // thread has been started that could look something up.
         let _ = unsafe { __nss_configure_lookup(database.as_ptr(), services.as_ptr()) };
     }
+}
+
+/// Makes a panic, once it is told, end the process with the exit status that it has where the stack
+/// is unwound. Aborting could leave a core dump, with packets and credentials in it.
+#[cfg(panic = "abort")]
+fn end_on_panic() {
+    use std::panic;
+
+    /// The standard library's status after a panic of the main thread.
+    const STATUS: libc::c_int = 101;
+
+    let tell = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        tell(info);
+        // SAFETY: ends the process at once; it waits for no other thread, and runs nothing.
+        unsafe { libc::_exit(STATUS) };
+    }));
 }

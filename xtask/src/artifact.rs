@@ -22,7 +22,20 @@ const STATIC: &str = "-Ctarget-feature=+crt-static";
 
 /// Makes the linker write relocations in a form that takes a tenth of the room. A static program
 /// applies them itself: glibc from 2.36 on.
-const PACKED: &str = "-Clink-arg=-Wl,--pack-dyn-relocs=relr";
+const PACKED: &str = "-Clink-arg=-Wl,-z,pack-relative-relocs";
+
+/// What GNU ld leaves out of the program, beside what nothing refers to. rust-lld, which rustc
+/// takes on x86_64, cannot leave a section out of some files alone.
+const LEFT_OUT: &str = "xtask/src/dist/no-unwind.ld";
+const GNU_LINKER: &str = "-Clinker-features=-lld";
+
+/// Leaves out the same of C code; and of zstd how it compresses at levels from 3 on, as podtrace
+/// compresses at level 1.
+const C_FLAGS: &str = "-fno-asynchronous-unwind-tables \
+    -DZSTD_EXCLUDE_DFAST_BLOCK_COMPRESSOR -DZSTD_EXCLUDE_GREEDY_BLOCK_COMPRESSOR \
+    -DZSTD_EXCLUDE_LAZY_BLOCK_COMPRESSOR -DZSTD_EXCLUDE_LAZY2_BLOCK_COMPRESSOR \
+    -DZSTD_EXCLUDE_BTLAZY2_BLOCK_COMPRESSOR -DZSTD_EXCLUDE_BTOPT_BLOCK_COMPRESSOR \
+    -DZSTD_EXCLUDE_BTULTRA_BLOCK_COMPRESSOR";
 
 /// The settings of the fuzz targets that differ from the release profile.
 const QUICK: &str = ".cargo/quick.toml";
@@ -47,7 +60,10 @@ pub(crate) fn quick_podtrace(workspace: &Workspace) -> Result<PathBuf> {
 /// Builds podtrace for distribution, with these flags of rustc; returns the binary.
 pub(crate) fn dist(workspace: &Workspace, flags: &OsStr) -> Result<PathBuf> {
     let mut cargo = dist_cargo(workspace, flags)?;
-    cargo.args(["--", STATIC, PACKED]);
+    cargo.arg("--").args(dist_link(workspace));
+    if cfg!(target_arch = "x86_64") {
+        cargo.arg(GNU_LINKER);
+    }
     named("podtrace", executables_of(cargo)?)
 }
 
@@ -59,16 +75,24 @@ pub(crate) fn dist_for_arm64(workspace: &Workspace, flags: &OsStr) -> Result<Pat
     let mut cargo = dist_cargo(workspace, flags)?;
     cargo.env(setup::ARM64_LINKER_VARIABLE, setup::ARM64_LINKER);
     cargo.args(["--target", setup::ARM64]);
-    cargo.args(["--", STATIC, PACKED]).arg(libpcap);
+    cargo.arg("--").args(dist_link(workspace)).arg(libpcap);
     named("podtrace", executables_of(cargo)?)
 }
 
 fn dist_cargo(workspace: &Workspace, flags: &OsStr) -> Result<Command> {
     let mut cargo = workspace.cargo()?;
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
+    cargo.env("CFLAGS", C_FLAGS);
     let build = ["rustc", "--profile", "dist", "-p", "podtrace"];
     cargo.args(build).args(["--bin", "podtrace", JSON]);
     Ok(cargo)
+}
+
+/// How the program is linked.
+fn dist_link(workspace: &Workspace) -> [OsString; 3] {
+    let mut left_out = OsString::from("-Clink-arg=-Wl,-T,");
+    left_out.push(workspace.root().join(LEFT_OUT));
+    [STATIC.into(), PACKED.into(), left_out]
 }
 
 /// Builds the benchmark in release mode, as it floods; returns the binary.
