@@ -29,6 +29,10 @@ const PACKED: &str = "-Clink-arg=-Wl,-z,pack-relative-relocs";
 const LEFT_OUT: &str = "xtask/src/dist/no-unwind.ld";
 const GNU_LINKER: &str = "-Clinker-features=-lld";
 
+/// What is put together of all crates is built for size: each function keeps the level of its crate,
+/// and a replay takes no longer.
+const TOGETHER: &str = "-Copt-level=z";
+
 /// Leaves out the same of C code; and of zstd how it compresses at levels from 3 on, as podtrace
 /// compresses at level 1.
 const C_FLAGS: &str = "-fno-asynchronous-unwind-tables \
@@ -89,10 +93,10 @@ fn dist_cargo(workspace: &Workspace, flags: &OsStr) -> Result<Command> {
 }
 
 /// How the program is linked.
-fn dist_link(workspace: &Workspace) -> [OsString; 3] {
+fn dist_link(workspace: &Workspace) -> [OsString; 4] {
     let mut left_out = OsString::from("-Clink-arg=-Wl,-T,");
     left_out.push(workspace.root().join(LEFT_OUT));
-    [STATIC.into(), PACKED.into(), left_out]
+    [STATIC.into(), PACKED.into(), TOGETHER.into(), left_out]
 }
 
 /// Builds the benchmark in release mode, as it floods; returns the binary.
