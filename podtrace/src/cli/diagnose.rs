@@ -58,6 +58,9 @@ pub struct End {
 fn end(text: &str) -> Result<End, String> {
     const EXPECTED: &str = "must be a pod, a Service, a node or an address, as default/web, web, \
                             worker1 or 10.244.1.2";
+    if text.contains(['*', '?', '[']) {
+        return Err(format!("is a pattern, which may be of several: {EXPECTED}"));
+    }
     let peer = match text.parse() {
         Ok(Peer::Address(range)) => {
             let address = range.single().ok_or(EXPECTED)?;
@@ -105,7 +108,9 @@ mod tests {
             assert_eq!(end(text).unwrap().text, text);
         }
         let groups = ["0.0.0.0", "::", "224.0.0.1", "ff02::1", "255.255.255.255"];
-        for bad in ["", "/", "a/b/c", "10.0.0.0/8", "a/"].iter().chain(&groups) {
+        let patterns = ["*", "c*", "default/worker?", "[a-z]eb"];
+        let wrong = ["", "/", "a/b/c", "10.0.0.0/8", "a/"].iter().chain(&groups);
+        for bad in wrong.chain(&patterns) {
             assert!(end(bad).unwrap_err().contains("default/web"), "{bad}");
         }
     }

@@ -36,7 +36,7 @@ impl FlowStates {
             };
             let packet = drop.packet(&options);
             if let (Network::Ip(ip), Some(ends)) = (&packet.network, packet.ends()) {
-                drop.tracked = look_up.find(ip.protocol, ends).ok();
+                drop.tracked = look_up.find(ip.protocol, ends).ok().flatten();
             }
         }
     }

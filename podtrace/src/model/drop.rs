@@ -89,7 +89,8 @@ pub struct Tracked {
 impl Display for Tracked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.is_known {
-            return f.write_str("connection tracking has no entry of the flow: NEW, or INVALID");
+            let why = "NEW, INVALID, or not tracked";
+            return write!(f, "connection tracking has no entry of the flow: {why}");
         }
         f.write_str("connection tracking has the flow")?;
         f.write_str(match self.has_reply {

@@ -37,27 +37,27 @@ impl FlowLookup {
     }
 
     /// What the kernel knows of the flow of a TCP or UDP packet: its ends, or those of an answer,
-    /// may be what they were translated to.
+    /// may be what they were translated to. None of other packets.
     ///
     /// # Errors
     /// When the kernel does not answer.
-    pub(crate) fn find(&self, protocol: u8, ends: Ends) -> io::Result<Tracked> {
+    pub(crate) fn find(&self, protocol: u8, ends: Ends) -> io::Result<Option<Tracked>> {
         for ends in [ends, ends.reversed()] {
             let Some(request) = request(protocol, ends) else {
-                break;
+                return Ok(None);
             };
             self.0.send(&request, 0)?;
             let mut answer = Vec::with_capacity(ANSWER);
             self.0.recv(&mut answer, 0)?;
             if let Some(status) = status(&answer) {
-                return Ok(Tracked {
+                return Ok(Some(Tracked {
                     is_known: true,
                     has_reply: status & REPLIED != 0,
                     is_translated: status & TRANSLATED != 0,
-                });
+                }));
             }
         }
-        Ok(Tracked::default())
+        Ok(Some(Tracked::default()))
     }
 }
 

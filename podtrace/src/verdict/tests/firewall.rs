@@ -180,7 +180,7 @@ fn state_of_the_flow_is_evidence() {
         ..Tracked::default()
     };
     for (tracked, words) in [
-        (Tracked::default(), "NEW, or INVALID"),
+        (Tracked::default(), "NEW, INVALID, or not tracked"),
         (known, "UNREPLIED"),
     ] {
         path.dropped.as_mut().unwrap().by.tracked = Some(tracked);
