@@ -108,6 +108,7 @@ impl Fragments {
 
     /// Whether a packet is whole whose fragments were seen: a bridge or a router has reassembled
     /// them to look at it, and sends fragments on. IPv6 shows no identification in a whole packet.
+    /// One of its ends may be translated there.
     pub(super) fn have(&self, packet: &Packet, seen_ns: u64) -> bool {
         let Network::Ip(ip) = &packet.network else {
             return false;
@@ -119,7 +120,7 @@ impl Fragments {
                 true => id == ip.id,
                 false => packet.length > IPV6_MTU_MIN,
             };
-            (source, destination) == (ip.source, ip.destination) && is_near && is_like
+            (source == ip.source || destination == ip.destination) && is_near && is_like
         };
         ip.fragment.is_none() && self.firsts.iter().any(is_its)
     }

@@ -77,6 +77,35 @@ fn whole_packet_that_is_not_of_the_fragments_stays_apart() {
     assert_eq!(apart.count(), 1);
 }
 
+/// A bridge that translates it, too, sends fragments on that show nothing of the ends before.
+#[test]
+fn packet_that_is_translated_where_it_is_whole_is_not_lost_there() {
+    let whole = large(3000);
+    let mut after = whole.clone();
+    if let Network::Ip(ip) = &mut after.network {
+        ip.destination = "10.244.1.9".parse().unwrap();
+    }
+    let mut builder = Builder::new(TIMEOUT_NS);
+    for (number, (from, to)) in [(0, 1448), (1448, 2896), (2896, 3000)]
+        .into_iter()
+        .enumerate()
+    {
+        for (tap, ts_ns) in BEFORE.into_iter().zip([10, 100]) {
+            push(
+                &mut builder,
+                ts_ns + number as u64,
+                tap,
+                &cut(&whole, from, to),
+            );
+        }
+    }
+    push(&mut builder, 200, (CNI0, Ingress), &after);
+    builder.expire(1_000_000_000);
+    for path in finished(&mut builder) {
+        assert_eq!(path.outcome, Outcome::Unknown, "{path:#?}");
+    }
+}
+
 /// The same packet in IPv6: a fragment of it has an identification and a header more.
 fn in_ipv6(packet: &Packet, id: u32) -> Packet {
     let mut packet = packet.clone();
