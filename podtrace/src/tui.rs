@@ -9,6 +9,8 @@ mod consumer;
 #[cfg(feature = "tui")]
 mod entry;
 #[cfg(feature = "tui")]
+mod events;
+#[cfg(feature = "tui")]
 mod filter;
 #[cfg(feature = "tui")]
 mod headers;

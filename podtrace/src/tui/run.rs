@@ -6,10 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::event::{Event, KeyEvent};
 
 use super::{
     Limits,
+    events::Events,
     filter::{Compiled, Compiler},
     keys::{Ask, press},
     shared::{Counts, NOTICES_MAX, Shared, Taken, lock},
@@ -91,7 +92,15 @@ impl Runner {
 
     /// Runs until the user quits, or the screen is to go; returns the last notices.
     pub(super) fn run(mut self) -> io::Result<Vec<String>> {
+        match self.show() {
+            Err(error) if !terminal::is_closed() => Err(error),
+            _ => Ok(self.notices.into()),
+        }
+    }
+
+    fn show(&mut self) -> io::Result<()> {
         let mut screen = terminal::enter(self.facts.color)?;
+        let events = Events::listen()?;
         let mut drawn: Option<Instant> = None;
         let mut is_new = true;
         while self.goes_on() {
@@ -102,12 +111,12 @@ impl Runner {
                 drawn = Some(Instant::now());
                 is_new = false;
             }
-            terminal::wait(self.pause(is_new));
-            // Of a closed one, a read would never end.
-            while !terminal::is_closed() && event::poll(Duration::ZERO)? {
-                match event::read()? {
+            let mut limit = self.pause(is_new);
+            while let Some(event) = events.next(limit)? {
+                limit = Duration::ZERO;
+                match event {
                     Event::Key(key) => match self.press(key) {
-                        Ask::Quit => return Ok(self.end()),
+                        Ask::Quit => return Ok(()),
                         Ask::Suspend => terminal::suspend(&mut screen)?,
                         _ => {}
                     },
@@ -117,16 +126,12 @@ impl Runner {
                 (is_new, drawn) = (true, None);
             }
         }
-        Ok(self.end())
+        Ok(())
     }
 
     fn goes_on(&self) -> bool {
         let has_terminal = terminal::is_taken() && !terminal::is_closed();
         has_terminal && !self.stop.is_set() && !self.shared.inbox().is_abandoned
-    }
-
-    fn end(self) -> Vec<String> {
-        self.notices.into()
     }
 
     /// How long keys are waited for.
@@ -215,7 +220,7 @@ impl Runner {
         }
     }
 
-    fn press(&mut self, key: event::KeyEvent) -> Ask {
+    fn press(&mut self, key: KeyEvent) -> Ask {
         let (list, order) = (self.state.list, self.state.order);
         let ask = press(key, &mut self.state, &self.store, self.flows.rows.len());
         if (list, order) != (self.state.list, self.state.order) {

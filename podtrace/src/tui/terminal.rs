@@ -1,6 +1,7 @@
 //! The terminal: taken over, and given back however podtrace ends.
 use std::{
     io::{self, BufWriter, Stdout, Write as _},
+    mem::ManuallyDrop,
     os::fd::{AsFd as _, BorrowedFd},
     panic,
     sync::{
@@ -28,8 +29,9 @@ use ratatui::{
 /// Whether the terminal is taken over.
 static IS_TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// What is drawn on.
-pub(super) type Screen = Terminal<CrosstermBackend<BufWriter<Stdout>>>;
+/// What is drawn on. Dropped, it would show the cursor, as [`leave`] does, and complain where the
+/// terminal is closed.
+pub(super) type Screen = ManuallyDrop<Terminal<CrosstermBackend<BufWriter<Stdout>>>>;
 
 /// Takes the terminal over.
 pub(super) fn enter(color: bool) -> io::Result<Screen> {
@@ -43,7 +45,8 @@ pub(super) fn enter(color: bool) -> io::Result<Screen> {
     });
     force_color_output(color);
     take()?;
-    Terminal::new(CrosstermBackend::new(BufWriter::new(io::stdout())))
+    let screen = Terminal::new(CrosstermBackend::new(BufWriter::new(io::stdout())))?;
+    Ok(ManuallyDrop::new(screen))
 }
 
 fn take() -> io::Result<()> {
@@ -96,7 +99,9 @@ pub(super) fn suspend(screen: &mut Screen) -> io::Result<()> {
     leave();
     raise(Signal::SIGTSTP)?;
     take()?;
-    screen.clear()
+    // Clears it too, and does not ask the terminal where the cursor is.
+    let area = screen.get_frame().area();
+    screen.resize(area)
 }
 
 #[cfg(test)]
