@@ -16,6 +16,7 @@ pub(crate) const CNI0: u32 = 3;
 pub(crate) const FLANNEL: u32 = 4;
 pub(crate) const VETH1: u32 = 5;
 pub(crate) const VETH2: u32 = 6;
+pub(crate) const VETH3: u32 = 7;
 pub(crate) const POD: u32 = 2;
 
 pub(crate) fn ip(text: &str) -> IpAddr {
@@ -214,6 +215,21 @@ fn node(number: u64, peer: u64) -> NodeFacts {
         spaces: vec![own(number, peer), pod(number, 1), pod(number, 2)],
         is_cut: false,
     }
+}
+
+/// Adds a pod to a node, with a port of its bridge.
+pub(crate) fn pod_with_port(facts: &mut NodeFacts, number: u64) {
+    let node = u64::try_from(facts.node + 1).unwrap();
+    let netns = netns_of(node);
+    let ifindex = VETH1 + u32::try_from(number - 1).unwrap();
+    let kind = DeviceKind::Veth;
+    facts.spaces[0].devices.push(Device {
+        master: Some(CNI0),
+        port: Some(Port::default()),
+        peer: Some((netns_of_pod(node, number), POD)),
+        ..device(netns, ifindex, &format!("veth{number}"), kind, &[])
+    });
+    facts.spaces.push(pod(node, number));
 }
 
 /// Two nodes with two pods each.

@@ -80,14 +80,14 @@ fn reasons() -> impl Iterator<Item = Reason> {
 const TABLE: &str = "\
 IP_CSUM|a wrong checksum of IP||
 IP_INHDR|an IP header that the kernel refuses|ttl_expired,forwarding_off|
-IP_RPFILTER|rp_filter|reverse_path|ip route get <source>; sysctl net.ipv4.conf.all.rp_filter
+IP_RPFILTER|rp_filter|reverse_path,wrong_mac|ip route get <source>; sysctl net.ipv4.conf.all.rp_filter
 IP_LOCAL_SOURCE|the source is an address of this node|duplicate_address|ip -br addr show to <source>; the sender has an address of this node
 IP_INVALID_SOURCE|an invalid source address||
 IP_INVALID_DEST|an invalid destination address||
 IP_LOCALNET|a loopback address from outside||sysctl net.ipv4.conf.all.route_localnet
-IP_INNOROUTES|no route for what came in|address_missing,no_route,refused_by_route,forwarding_off,device_down|ip route get <destination>
+IP_INNOROUTES|no route for what came in|address_missing,no_route,refused_by_route,forwarding_off,device_down,wrong_mac|ip route get <destination>
 IP_OUTNOROUTES|no route for what is sent|no_route,refused_by_route,device_down,address_missing|ip route get <destination>
-IP_INADDRERRORS|an address that it does not forward to|address_missing,forwarding_off,refused_by_route,no_route|sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding
+IP_INADDRERRORS|an address that it does not forward to|address_missing,forwarding_off,refused_by_route,no_route,wrong_mac|sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding
 PKT_TOO_BIG|larger than the MTU|mtu_exceeded|tracepath <destination>
 FRAG_REASM_TIMEOUT|a fragment was missing for too long||
 FRAG_TOO_FAR|fragments too far apart||sysctl net.ipv4.ipfrag_max_dist

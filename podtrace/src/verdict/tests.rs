@@ -5,6 +5,7 @@ mod receiving;
 mod rejected;
 pub(crate) mod roads;
 mod sending;
+mod strays;
 mod unexplained;
 
 use std::{net::Ipv4Addr, sync::Arc};
@@ -20,11 +21,11 @@ use crate::{
     packet::{IcmpError, Mac},
     path::refusal::{Reason, Refusal},
     rules::fixture::{
-        CNI0, FLANNEL, POD, UPLINK, VETH1, VETH2, healthy, ip, mac, neighbour, netns_of, prefix,
-        route,
+        CNI0, FLANNEL, POD, UPLINK, VETH1, VETH2, VETH3, healthy, ip, mac, neighbour, netns_of,
+        prefix, route,
     },
 };
-use roads::{Road, local, road, world};
+use roads::{Road, local, road, stray, stray_from_bridge, world};
 
 /// A change of the healthy facts.
 type Fault = fn(&mut Vec<NodeFacts>);

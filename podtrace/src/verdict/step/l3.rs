@@ -35,7 +35,21 @@ impl<'a> State<'a> {
         }
         match self.not_held(view) {
             Some(cause) => Step::stopped(None, cause),
-            None => self.forward(view),
+            None => self.forward_or_stray(view),
+        }
+    }
+
+    /// What is not for the namespace: if that stops it, a wrong neighbour entry of the sender is
+    /// why, if that has led it there.
+    fn forward_or_stray(self, view: View<'a>) -> Step<'a> {
+        let step = self.forward(view);
+        let is_next = |next| self.at.is_local(next);
+        if step.cause.is_none() || self.mac_from.is_some_and(|(_, next)| is_next(next)) {
+            return step;
+        }
+        match self.stale_mac(view) {
+            Some(cause) => Step::stopped(None, cause),
+            None => step,
         }
     }
 

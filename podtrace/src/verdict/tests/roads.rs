@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The taps: node, namespace, index, role.
-const TAPS: [(usize, u64, u32, Role); 12] = [
+const TAPS: [(usize, u64, u32, Role); 14] = [
     (0, 11, POD, Role::Pod),
     (0, 1, VETH1, Role::Veth),
     (0, 1, CNI0, Role::Bridge),
@@ -31,6 +31,8 @@ const TAPS: [(usize, u64, u32, Role); 12] = [
     (1, 21, POD, Role::Pod),
     (0, 1, VETH2, Role::Veth),
     (0, 12, POD, Role::Pod),
+    (0, 1, VETH3, Role::Veth),
+    (0, 13, POD, Role::Pod),
 ];
 
 /// The hops from a pod to one of the other node, and to one of its own: number of the tap.
@@ -47,6 +49,8 @@ const ACROSS: [(u32, Direction); 10] = [
     (9, Ingress),
 ];
 const WITHIN: [(u32, Direction); 4] = [(0, Egress), (1, Ingress), (10, Egress), (11, Ingress)];
+const ASTRAY: [(u32, Direction); 4] = [(0, Egress), (1, Ingress), (12, Egress), (13, Ingress)];
+const FROM_BRIDGE: [(u32, Direction); 3] = [(2, Egress), (12, Egress), (13, Ingress)];
 
 /// The world with these facts, and with taps everywhere.
 pub(crate) fn world(facts: Vec<NodeFacts>) -> World {
@@ -71,7 +75,8 @@ pub(crate) fn world(facts: Vec<NodeFacts>) -> World {
             (Role::Bridge, _) => "cni0",
             (Role::Vxlan, _) => "flannel.1",
             (Role::Veth, VETH1) => "veth1",
-            (Role::Veth, _) => "veth2",
+            (Role::Veth, VETH2) => "veth2",
+            (Role::Veth, _) => "veth3",
             _ => "eth0",
         };
         let pod = u64::from(ifindex.saturating_sub(VETH1) + 1);
@@ -132,6 +137,18 @@ pub(crate) fn answer(hops: usize) -> Road {
 /// The first hops of a packet to another pod of the node.
 pub(super) fn local(hops: usize) -> Road {
     Road::of(&WITHIN[..hops], "10.244.1.3", mac(netns_of_pod(1, 2), POD))
+}
+
+/// The first hops of a frame that gets to a third pod of the node.
+pub(super) fn stray(hops: usize) -> Road {
+    Road::of(&ASTRAY[..hops], "10.244.1.3", mac(netns_of_pod(1, 2), POD))
+}
+
+/// The same of one that the node sends.
+pub(super) fn stray_from_bridge(hops: usize) -> Road {
+    let third = mac(netns_of_pod(1, 3), POD);
+    let road = Road::of(&FROM_BRIDGE[..hops], "10.244.1.3", third);
+    road.ip(|own| own.source = ip("10.244.1.1"))
 }
 
 impl Road {

@@ -1,0 +1,101 @@
+//! Frames that get to another interface than the one that should have them.
+use super::*;
+use crate::rules::fixture::{netns_of_pod, pod_with_port};
+
+/// The hops of a frame that a bridge sends to a third pod, which has no part in it.
+const BYSTANDER: usize = 4;
+
+/// Adds a third pod to the first node.
+fn third(all: &mut [NodeFacts]) {
+    pod_with_port(&mut all[0], 3);
+}
+
+fn bystander_mac() -> Mac {
+    mac(netns_of_pod(1, 3), POD)
+}
+
+fn forward_nothing(all: &mut [NodeFacts]) {
+    let space = pod(all, 1, 3);
+    space.settings.ipv4_forward = Some(false);
+    device(space, POD).settings.ipv4_forward = Some(false);
+}
+
+/// What a pod that forwards nothing gets by a wrong entry.
+#[test]
+fn wrong_neighbour_entry_leads_to_a_bystander() {
+    let cases: &[Case] = &[
+        (
+            "gateway",
+            |all| {
+                third(all);
+                forward_nothing(all);
+                set_neighbour(pod(all, 1, 1), "10.244.1.1", |known| {
+                    known.mac = Some(bystander_mac());
+                });
+            },
+            stray(BYSTANDER)
+                .to("10.244.2.2")
+                .for_mac(bystander_mac())
+                .dropped("IP_INADDRERRORS", Some("ip_error")),
+        ),
+        (
+            "gateway, no drop told",
+            |all| {
+                third(all);
+                forward_nothing(all);
+            },
+            stray(BYSTANDER).to("10.244.2.2").for_mac(bystander_mac()),
+        ),
+        (
+            "gateway, rp_filter",
+            |all| {
+                third(all);
+                let space = pod(all, 1, 3);
+                space.settings.rp_filter = Some(1);
+                space.tables.routes.clear();
+            },
+            stray(BYSTANDER)
+                .to("10.244.2.2")
+                .for_mac(bystander_mac())
+                .dropped("IP_RPFILTER", Some("fib_validate_source")),
+        ),
+        (
+            "another pod",
+            |all| {
+                third(all);
+                forward_nothing(all);
+            },
+            stray(BYSTANDER)
+                .to("10.244.1.3")
+                .for_mac(bystander_mac())
+                .dropped("IP_INADDRERRORS", Some("ip_error")),
+        ),
+        (
+            "another pod, entry of the bridge",
+            |all| {
+                third(all);
+                forward_nothing(all);
+                set_neighbour(node(all, 1), "10.244.1.3", |known| {
+                    known.mac = Some(bystander_mac());
+                });
+            },
+            stray_from_bridge(3)
+                .to("10.244.1.3")
+                .dropped("IP_INADDRERRORS", Some("ip_error")),
+        ),
+        (
+            "gateway, and the bystander itself should forward",
+            |all| {
+                third(all);
+                forward_nothing(all);
+                let taken = std::mem::take(&mut device(node(all, 1), CNI0).addresses);
+                device(pod(all, 1, 3), POD).addresses.extend(taken);
+            },
+            stray(BYSTANDER)
+                .to("10.244.2.2")
+                .for_mac(bystander_mac())
+                .dropped("IP_INADDRERRORS", Some("ip_error")),
+        ),
+    ];
+    insta::assert_snapshot!(table(cases));
+}
