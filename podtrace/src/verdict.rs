@@ -264,6 +264,9 @@ impl<'a> Question<'a> {
             (_, Some(drop)) if drop.is_by_firewall() => {
                 self.filtered(verdict, drop, &step.filtered);
             }
+            (_, Some(_)) if step.is_stray && may_be("wrong_mac") => {
+                verdict.cause = unknown(self.lacking(), step.candidates);
+            }
             (_, Some(drop)) => self.dropped(verdict, drop, Vec::new()),
             (Some(cause), None) => {
                 let is_asked = matches!(cause, Cause::NeighbourFailed { is_asked: true, .. });

@@ -1,7 +1,7 @@
 //! Interfaces and bridges: states, MTUs, MAC addresses, ports.
 use std::net::IpAddr;
 
-use super::{At, Cause, Place, View};
+use super::{At, Cause, Place, View, all_of};
 use crate::{
     model::facts::{Device, DeviceKind},
     packet::{Mac, is_link_local},
@@ -223,6 +223,32 @@ pub fn unbridged(view: View<'_>, at: At<'_>) -> Option<Cause> {
         at: view.place(at),
         bridge: bridge.map(|bridge| bridge.name.clone()),
     })
+}
+
+/// Why who has a MAC address does not get a frame that its bridge has sent to others. `from`: the
+/// port that it came in by, if the bridge has not sent it itself.
+#[must_use]
+pub fn unreached<'a>(
+    view: View<'a>,
+    bridge: At<'a>,
+    from: Option<At<'a>>,
+    mac: Mac,
+    length: Length,
+) -> Option<Cause> {
+    match forward(view, bridge, from, mac, length) {
+        Ok(Forwarded::Flood) => cut_off(view, bridge, mac),
+        Ok(Forwarded::Up(_) | Forwarded::Port(_)) => None,
+        Err(cause) => Some(cause),
+    }
+}
+
+/// Whether the pod that has a MAC address is behind no port of a bridge, as its veth is in none.
+#[must_use]
+pub fn cut_off(view: View<'_>, bridge: At<'_>, mac: Mac) -> Option<Cause> {
+    let mut owners = all_of(bridge.node).filter(|at| at.has_mac(mac));
+    let (first, second) = (owners.next(), owners.next());
+    let owner = first.filter(|_| second.is_none())?;
+    unbridged(view, view.peer(owner)?)
 }
 
 /// Whether an interface takes no frames from outside: it is a port that does not forward.

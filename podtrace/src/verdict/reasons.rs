@@ -103,7 +103,7 @@ IPV6_NDISC_NS_OTHERHOST|a neighbour solicitation for somebody else|wrong_mac|
 ICMP_CSUM|a wrong checksum of ICMP||
 INVALID_PROTO|nobody takes this protocol||
 IP_NOPROTO|nobody takes this protocol|no_listener|
-OTHERHOST|a frame for another MAC address|wrong_mac,wrong_port,device_down,port_blocked,no_owner|ip neigh show
+OTHERHOST|a frame for another MAC address|wrong_mac,wrong_port,device_down,port_blocked,no_bridge,ports_isolated,mtu_exceeded,no_owner|ip neigh show
 DEV_HDR|a header that the driver refuses||
 QUEUE_PURGE|its queue was emptied, as when an interface goes|device_down|ip link show
 RECURSION_LIMIT|devices on top of each other in a circle|loop|ip -d link show
@@ -197,7 +197,7 @@ VXLAN_NO_REMOTE|no VXLAN forwarding entry|no_forwarding_entry|bridge fdb show
 IP_TUNNEL_ECN|marks of congestion that contradict each other||
 TUNNEL_TXINFO|a tunnel without its data||
 LOCAL_MAC|its source MAC address is this node's own|wrong_vtep,loop|bridge fdb show
-NO_TX_TARGET|nowhere to send it|no_forwarding_entry,ports_isolated,hairpin_off,port_blocked,device_down,no_owner|bridge fdb show
+NO_TX_TARGET|nowhere to send it|no_forwarding_entry,no_bridge,wrong_mac,wrong_port,ports_isolated,hairpin_off,port_blocked,device_down,no_owner|bridge fdb show
 BRIDGE_NON_FORWARDING_STATE|the bridge's port does not forward|port_blocked|bridge link show
 BRIDGE_INGRESS_STP_STATE|the bridge's port does not forward|port_blocked|bridge link show
 BRIDGE_INGRESS_NON_FORWARDING_STATE|the bridge's port does not forward|port_blocked|bridge link show

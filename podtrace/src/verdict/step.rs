@@ -61,6 +61,8 @@ pub(super) struct Step<'a> {
     pub(super) is_doubtful: bool,
     /// What could stop it unseen, beside firewalls.
     pub(super) candidates: Vec<Candidate>,
+    /// Whether it is a copy of a frame for another known interface: that it is dropped says nothing.
+    pub(super) is_stray: bool,
     /// The hooks that it passes.
     pub(super) filtered: Vec<Filtered<'a>>,
 }
@@ -139,6 +141,9 @@ impl<'a> State<'a> {
     /// To the other end of a veth.
     fn cross(self, view: View<'a>, peer: At<'a>) -> Step<'a> {
         let next = self.move_to(peer, Direction::Ingress);
+        if let Some(stray) = self.stray(view, peer) {
+            return stray;
+        }
         // Of two ends, the one that was set down takes the carrier of the other.
         let set_down = |at: At<'a>| link::down(view, at).filter(|_| !at.device.up);
         let down = set_down(peer)

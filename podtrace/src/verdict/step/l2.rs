@@ -6,7 +6,7 @@ use crate::{
     model::facts::DeviceKind,
     packet::Mac,
     rules::{
-        At, Candidate, Cause, View,
+        At, Candidate, Cause, View, all_of,
         link::{self, Forwarded},
         route, tunnel,
     },
@@ -99,12 +99,16 @@ impl<'a> State<'a> {
         };
         let is_group = mac.0[0] & 1 == 1;
         let stale = self.stale_mac(view);
+        let bridge = self.at.bridge().unwrap_or(self.at);
+        let cut_off = || link::cut_off(view, bridge, mac);
+        if let Some(cause) = stale.is_none().then(cut_off).flatten() {
+            return Step::stopped(None, cause);
+        }
         let has_owner = view.all().any(|at| at.has_mac(mac));
         if is_group || stale.is_none() && (has_owner || !view.is_whole()) {
             return Step::default().filtered(filtered);
         }
         let nobody = view.owners(self.destination).next().is_none();
-        let bridge = self.at.bridge().unwrap_or(self.at);
         if nobody && route::is_of_pods(bridge, self.destination) {
             return Step::stopped(
                 None,
@@ -124,6 +128,34 @@ impl<'a> State<'a> {
         let leads_out = link::ports(bridge).any(|port| port.device.peer.is_none());
         let is_sure = stale.is_some() || !leads_out;
         Step::stopped(self.to_owner(view), stale.unwrap_or_else(wrong)).doubtful(!is_sure)
+    }
+
+    /// A copy that a bridge has sent to an interface beside the one that has the MAC address: what is
+    /// lost is lost at that one, whatever becomes of the copy.
+    pub(super) fn stray(self, view: View<'a>, to: At<'a>) -> Option<Step<'a>> {
+        let mac = self.mac?;
+        let wanted = self.mac_from.map_or(self.destination, |(_, next)| next);
+        let bridge = match to.device.kind {
+            DeviceKind::Bridge => to,
+            _ => view.peer(to)?.bridge()?,
+        };
+        let is_meant = to.is_local(wanted) || to.is_local(self.destination);
+        let is_known = all_of(to.node).any(|at| at.has_mac(mac));
+        if to.has_mac(mac) || is_meant || !is_known || to.master().is_some() {
+            return None;
+        }
+        let sender = self.mac_from.map(|(at, _)| at);
+        let from = sender.and_then(|at| view.peer(at));
+        let from = from.filter(|port| port.bridge().is_some_and(|own| own.is(bridge)));
+        let cause = self
+            .stale_mac(view)
+            .or_else(|| link::unreached(view, bridge, from, mac, self.length));
+        let unseen = format!("what kept {} from sending it to {mac}", view.place(bridge));
+        Some(Step {
+            cause,
+            is_stray: true,
+            ..Step::open(vec![Candidate::Unseen(unseen)])
+        })
     }
 
     /// The port of the bridge that the next hop is behind.

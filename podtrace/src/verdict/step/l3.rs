@@ -91,6 +91,14 @@ impl<'a> State<'a> {
     /// should have got it; others get copies, as beside the receiver, or in promiscuous mode.
     fn refused_frame(self, view: View<'a>) -> Option<Step<'a>> {
         let mac = self.mac?;
+        // The bridge that should take it does not have the port.
+        let unbridged = || link::unbridged(view, self.at);
+        if let Some(cause) = (!self.at.has_mac(mac)).then(unbridged).flatten() {
+            return Some(Step::stopped(None, cause));
+        }
+        if let Some(stray) = self.stray(view, self.at) {
+            return Some(stray);
+        }
         let refused = link::refuses_mac(view, self.at, mac, Some(self.destination))?;
         let wanted = self.mac_from.map_or(self.destination, |(_, next)| next);
         let is_receiver = self.at.is_local(wanted);

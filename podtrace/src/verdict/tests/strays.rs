@@ -99,3 +99,82 @@ fn wrong_neighbour_entry_leads_to_a_bystander() {
     ];
     insta::assert_snapshot!(table(cases));
 }
+
+fn take_out(all: &mut [NodeFacts], ifindex: u32) {
+    let host = node(all, 1);
+    let veth = device(host, ifindex);
+    (veth.master, veth.port) = (None, None);
+    host.tables.fdb.retain(|entry| entry.ifindex != ifindex);
+}
+
+/// The bridge sends a frame to all ports, but for that of its receiver, which has none.
+#[test]
+fn copy_for_a_bystander_is_not_what_is_lost() {
+    let other_host = |hops| stray(hops).dropped("OTHERHOST", Some("ip_rcv_core"));
+    let no_target = |hops| stray(hops).dropped("NO_TX_TARGET", Some("br_flood"));
+    let out: Fault = |all| {
+        third(all);
+        take_out(all, VETH2);
+    };
+    let sender_out: Fault = |all| take_out(all, VETH1);
+    let cases: &[Case] = &[
+        ("receiver in no bridge", out, other_host(BYSTANDER)),
+        ("seen at the port", out, other_host(3)),
+        ("no drop told", out, stray(BYSTANDER)),
+        ("no bystander", out, no_target(2)),
+        (
+            "bystander down",
+            |all| {
+                third(all);
+                take_out(all, VETH2);
+                device(node(all, 1), VETH3).up = false;
+            },
+            stray(3),
+        ),
+        (
+            "from the bridge",
+            out,
+            stray_from_bridge(3)
+                .to("10.244.1.3")
+                .for_mac(mac(netns_of_pod(1, 2), POD))
+                .dropped("OTHERHOST", Some("ip_rcv_core")),
+        ),
+        (
+            "the bridge is promiscuous",
+            out,
+            road(3)
+                .to("10.244.1.3")
+                .for_mac(mac(netns_of_pod(1, 2), POD))
+                .dropped("OTHERHOST", Some("ip_rcv_core")),
+        ),
+        (
+            "receiver's port down",
+            |all| {
+                third(all);
+                device(node(all, 1), VETH2).up = false;
+            },
+            other_host(BYSTANDER),
+        ),
+        (
+            "forwarding entry of the bystander's port",
+            |all| {
+                third(all);
+                let mut entries = node(all, 1).tables.fdb.iter_mut();
+                entries.find(|one| one.ifindex == VETH2).unwrap().ifindex = VETH3;
+            },
+            other_host(BYSTANDER),
+        ),
+        ("nothing shows", |all| third(all), other_host(BYSTANDER)),
+        (
+            "sender in no bridge, to the gateway",
+            sender_out,
+            road(2).dropped("OTHERHOST", Some("ip_rcv_core")),
+        ),
+        (
+            "sender in no bridge, to a pod",
+            sender_out,
+            local(2).dropped("OTHERHOST", Some("ip_rcv_core")),
+        ),
+    ];
+    insta::assert_snapshot!(table(cases));
+}
