@@ -110,6 +110,14 @@ impl Cause {
                 format!("bridge fdb del {mac} dev {port} master (of {bridge})")
             }
             Self::WrongMac {
+                at, is_own: true, ..
+            } => {
+                let device = &at.interface;
+                let look = ip(at, &format!("link show dev {device}"));
+                let set = ip(at, &format!("link set dev {device} arp on"));
+                format!("{look} (NOARP?); {set}")
+            }
+            Self::WrongMac {
                 at,
                 address: Some(address),
                 right: Some(right),

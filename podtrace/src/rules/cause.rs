@@ -123,6 +123,8 @@ pub enum Cause {
         mac: Mac,
         /// The right one.
         right: Option<Mac>,
+        /// Whether it is the sender's own, as without ARP.
+        is_own: bool,
     },
     /// A bridge sends frames for a MAC address to a port that nobody with it is behind.
     WrongPort {

@@ -270,6 +270,7 @@ pub fn refuses_mac(view: View<'_>, at: At<'_>, mac: Mac, address: Option<IpAddr>
         address: address.filter(|address| at.has(*address)),
         mac,
         right: Some(own),
+        is_own: false,
     })
 }
 
@@ -295,6 +296,19 @@ pub fn stale_mac(view: View<'_>, at: At<'_>, address: IpAddr, mac: Mac) -> Optio
         address: Some(address),
         mac,
         right: Some(right),
+        is_own: at.device.mac == Some(mac),
+    })
+}
+
+/// Whether an interface sends what is for others to its own MAC address.
+#[must_use]
+pub fn own_mac(view: View<'_>, at: At<'_>, address: IpAddr, mac: Mac) -> Option<Cause> {
+    (at.has_mac(mac) && !at.is_local(address)).then(|| Cause::WrongMac {
+        at: view.place(at),
+        address: Some(address),
+        mac,
+        right: None,
+        is_own: true,
     })
 }
 

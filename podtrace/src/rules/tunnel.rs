@@ -139,6 +139,7 @@ pub fn stale_mac(view: View<'_>, at: At<'_>, next: IpAddr, mac: Mac, to: IpAddr)
         address: Some(next),
         mac,
         right: Some(right),
+        is_own: at.device.mac == Some(mac),
     })
 }
 

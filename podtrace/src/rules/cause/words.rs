@@ -88,7 +88,18 @@ impl Display for Cause {
                 address,
                 mac,
                 right,
-            } => wrong_mac(f, at, *address, *mac, *right),
+                is_own,
+            } => {
+                wrong_mac(f, at, *address, *mac)?;
+                match (right, is_own) {
+                    (Some(right), false) => write!(f, "not {right}, the right one"),
+                    (Some(right), true) => {
+                        write!(f, "its own, as without ARP; the right one is {right}")
+                    }
+                    (None, false) => f.write_str("nobody's"),
+                    (None, true) => f.write_str("its own, as without ARP"),
+                }
+            }
             Self::OffLink { at, address, owner } => write!(
                 f,
                 "{at} asks for {address} on its link, and {owner} that has it is on another"
@@ -235,15 +246,10 @@ fn wrong_mac(
     at: &Place,
     address: Option<IpAddr>,
     mac: Mac,
-    right: Option<Mac>,
 ) -> fmt::Result {
     match address {
-        Some(address) => write!(f, "{at} has {mac} for {address}, which is ")?,
-        None => write!(f, "the frame at {at} is for {mac}, which is ")?,
-    }
-    match right {
-        Some(right) => write!(f, "not {right}, the right one"),
-        None => f.write_str("nobody's"),
+        Some(address) => write!(f, "{at} has {mac} for {address}, which is "),
+        None => write!(f, "the frame at {at} is for {mac}, which is "),
     }
 }
 

@@ -54,8 +54,22 @@ impl<'a> State<'a> {
                 }
             }
             Ok(Forwarded::Flood) => self.flood(view, up_filtered),
+            // Who has sent it to its own port has a wrong entry, unless the bridge has translated it.
+            Err(Cause::HairpinOff { .. })
+                if self.mac == Some(mac)
+                    && let Some(cause) = self.misled(view) =>
+            {
+                Step::stopped(self.to_owner(view), cause)
+            }
             Err(cause) => Step::stopped(self.to_owner(view), self.with_sender(view, cause)),
         }
+    }
+
+    /// Why a frame comes back to the port of who has sent it.
+    fn misled(self, view: View<'a>) -> Option<Cause> {
+        let (at, next) = self.mac_from?;
+        let own = || link::own_mac(view, at, next, self.mac?);
+        self.stale_mac(view).or_else(own)
     }
 
     /// The MAC address that a bridge gives a frame whose destination it has translated to one behind
@@ -123,6 +137,7 @@ impl<'a> State<'a> {
             address: self.mac_from.map(|(_, next)| next),
             mac,
             right: None,
+            is_own: false,
         };
         // Behind a port that is no pod's there may be others.
         let leads_out = link::ports(bridge).any(|port| port.device.peer.is_none());

@@ -109,6 +109,7 @@ impl<'a> State<'a> {
                 address: Some(next),
                 mac,
                 right: self.at.device.mac,
+                is_own: from.has_mac(mac),
             }),
             Some(_) => self.stale_mac(view),
             None => is_receiver.then_some(refused),

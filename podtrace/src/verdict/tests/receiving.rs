@@ -167,7 +167,6 @@ fn faults_within_a_node() {
             |all| device(node(all, 1), VETH2).up = false,
             local(2),
         ),
-        ("hairpin", nothing, local(2).for_mac(mac(11, POD))),
         (
             "MAC address of nobody",
             nothing,

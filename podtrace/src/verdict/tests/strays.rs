@@ -178,3 +178,32 @@ fn copy_for_a_bystander_is_not_what_is_lost() {
     ];
     insta::assert_snapshot!(table(cases));
 }
+
+/// Without ARP, an interface sends all frames to its own MAC address.
+#[test]
+fn frame_for_its_sender_has_a_wrong_entry() {
+    let own = mac(netns_of_pod(1, 1), POD);
+    let cases: &[Case] = &[
+        (
+            "to the gateway",
+            nothing,
+            road(2)
+                .for_mac(own)
+                .dropped("NO_TX_TARGET", Some("br_flood")),
+        ),
+        ("to a pod", nothing, local(2).for_mac(own)),
+        (
+            "to an interface that has none",
+            nothing,
+            local(2)
+                .for_mac(Mac::default())
+                .dropped("NO_TX_TARGET", Some("br_flood")),
+        ),
+        (
+            "to nobody known",
+            |all| device(pod(all, 1, 2), POD).addresses.clear(),
+            local(2).for_mac(own),
+        ),
+    ];
+    insta::assert_snapshot!(table(cases));
+}
