@@ -3,7 +3,7 @@ use std::borrow::Cow;
 
 use crate::{
     field::object,
-    packet::{Http, Network, Packet, Payload, Transport, flag_names},
+    packet::{Http, Packet, Payload, Transport, flag_names},
 };
 
 object! {
@@ -173,24 +173,9 @@ impl HeadersObject {
 
 /// Type and code of an ICMP (RFC 792) or ICMPv6 (RFC 4443, 4861) message.
 fn icmp(packet: &Packet) -> Option<(u8, u8)> {
-    let is_v4 = matches!(&packet.network, Network::Ip(ip) if ip.source.is_ipv4());
-    match packet.transport {
-        Transport::Echo { reply, .. } => {
-            let kind = match (is_v4, reply) {
-                (true, false) => 8,
-                (true, true) => 0,
-                (false, false) => 128,
-                (false, true) => 129,
-            };
-            Some((kind, 0))
-        }
-        Transport::Neighbor { advertisement, .. } => Some((135 + u8::from(advertisement), 0)),
-        Transport::Icmp { kind, code } => Some((kind, code)),
-        Transport::Tcp { .. }
-        | Transport::Udp { .. }
-        | Transport::Fragment
-        | Transport::Other
-        | Transport::Unreadable
-        | Transport::None => None,
-    }
+    let code = match packet.transport {
+        Transport::Icmp { code, .. } => code,
+        _ => 0,
+    };
+    Some((packet.message_type()?, code))
 }
