@@ -97,19 +97,9 @@ impl ByKey {
         world: &World,
     ) -> Result<Slot, Option<List>> {
         let list = self.index.list(&seen.hash).ok_or(None)?;
-        let equal = Equal {
-            index: &self.index,
-            passed: &self.passed,
-            list,
-            open,
-            seen,
-            world,
-        };
-        let (chosen, is_one_of_several) = equal.choose().ok_or(Some(list))?;
-        if is_one_of_several {
-            self.mark_ambiguous(list, open);
-        }
-        Ok(chosen)
+        let equal = self.equal_to(seen, list, open, world);
+        let chosen = equal.choose().ok_or(Some(list))?;
+        Ok(self.chosen(chosen, list, open))
     }
 
     /// Of those that may have its key, the path that the event continues if none is in time: it
@@ -122,24 +112,45 @@ impl ByKey {
         open: &mut OpenPaths,
         world: &World,
     ) -> Option<Joined> {
-        let equal = Equal {
+        let equal = self.equal_to(seen, list, open, world);
+        let slow = equal
+            .has_slow()
+            .then(|| choose_slow(equal.slow()))
+            .flatten();
+        let chosen = slow.or_else(|| Some((equal.another_socket()?, false)))?;
+        Some(Joined::One(self.chosen(chosen, list, open)))
+    }
+
+    #[inline(always)]
+    fn equal_to<'a>(
+        &'a self,
+        seen: &'a Observation<'a>,
+        list: List,
+        open: &'a OpenPaths,
+        world: &'a World,
+    ) -> Equal<'a> {
+        Equal {
             index: &self.index,
             passed: &self.passed,
             list,
             open,
             seen,
             world,
-        };
-        let slow = equal
-            .has_slow()
-            .then(|| choose_slow(equal.slow()))
-            .flatten();
-        let (chosen, is_one_of_several) =
-            slow.or_else(|| Some((equal.another_socket()?, false)))?;
+        }
+    }
+
+    /// The chosen path of a list; all of it are ambiguous if that is one of several.
+    #[inline(always)]
+    fn chosen(
+        &self,
+        (chosen, is_one_of_several): (Slot, bool),
+        list: List,
+        open: &mut OpenPaths,
+    ) -> Slot {
         if is_one_of_several {
             self.mark_ambiguous(list, open);
         }
-        Some(Joined::One(chosen))
+        chosen
     }
 }
 
