@@ -23,10 +23,10 @@ impl Builder {
     /// Why packets may not have been seen, if there is a reason for all of the time.
     #[must_use]
     pub fn unseen(&self) -> Option<&'static str> {
-        match (self.is_sampled, self.is_partial) {
-            _ if self.is_selected => Some("only some packets were recorded"),
-            (true, _) => Some("only a sample of the packets was traced"),
-            (_, true) => Some("only some interfaces were watched"),
+        match (self.is_selected, self.is_sampled, self.is_partial) {
+            (true, ..) => Some("only some packets were recorded"),
+            (_, true, _) => Some("only a sample of the packets was traced"),
+            (.., true) => Some("only some interfaces were watched"),
             _ => None,
         }
     }

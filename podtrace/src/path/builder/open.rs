@@ -230,10 +230,16 @@ impl Open {
         last.is_some_and(|last| event.ts_ns.saturating_sub(last.ts_ns) <= SETTLE_NS)
     }
 
+    /// Whether it has arrived, and waits for no others of its fragments.
+    #[inline]
+    fn has_settled(&self) -> bool {
+        self.arrived & !self.lacks_others
+    }
+
     fn waits(&self) -> Waits {
         match self.waits_as_fragment {
             true => Waits::LateFragment,
-            false => Waits::of(self.late, self.arrived & !self.lacks_others),
+            false => Waits::of(self.late, self.has_settled()),
         }
     }
 
@@ -270,8 +276,7 @@ impl Open {
     /// further, if nothing else is known of it.
     #[inline]
     pub(super) fn is_overdue(&self, now_ns: u64, timeout_ns: u64) -> bool {
-        let may_settle = self.arrived & !self.lacks_others;
-        !self.late && !may_settle && self.silent_ns(now_ns) > timeout_ns
+        !self.late && !self.has_settled() && self.silent_ns(now_ns) > timeout_ns
     }
 
     /// Whether its packet, if it goes on now, was slow.
