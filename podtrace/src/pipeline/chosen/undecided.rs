@@ -215,7 +215,11 @@ impl Undecided {
         }
         let waiting = self.events.pop_front()?;
         self.ticks.gone += 1;
-        let awaits_correction = self.awaits_correction(&waiting);
+        let (packet, is_shown) = match verdict {
+            Some(Verdict::ShownAs(packet)) => (packet, true),
+            Some(Verdict::Refused) => (waiting.packet, false),
+            None => (waiting.packet, !self.awaits_correction(&waiting)),
+        };
         let own = waiting.own_bytes();
         self.bytes -= waiting.bytes();
         if verdict.is_some_and(|verdict| self.is_free(verdict)) {
@@ -230,11 +234,6 @@ impl Undecided {
                 }
             }
         }
-        let (packet, is_shown) = match verdict {
-            Some(Verdict::ShownAs(packet)) => (packet, true),
-            Some(Verdict::Refused) => (waiting.packet, false),
-            None => (waiting.packet, !awaits_correction),
-        };
         Some(Decided {
             counted: waiting.counted,
             event: waiting.event,
