@@ -245,9 +245,7 @@ pub fn unreached<'a>(
 /// Whether the pod that has a MAC address is behind no port of a bridge, as its veth is in none.
 #[must_use]
 pub fn cut_off(view: View<'_>, bridge: At<'_>, mac: Mac) -> Option<Cause> {
-    let mut owners = all_of(bridge.node).filter(|at| at.has_mac(mac));
-    let (first, second) = (owners.next(), owners.next());
-    let owner = first.filter(|_| second.is_none())?;
+    let owner = only(all_of(bridge.node).filter(|at| at.has_mac(mac)))?;
     unbridged(view, view.peer(owner)?)
 }
 
@@ -282,14 +280,12 @@ pub fn stale_mac(view: View<'_>, at: At<'_>, address: IpAddr, mac: Mac) -> Optio
         return None;
     }
     let is_near = |owner: &At<'_>| owner.node.node == at.node.node;
-    let mut owners = view.owners(address).filter(is_near);
-    let (first, second) = (owners.next(), owners.next());
-    let owner = match (first, second) {
-        // Of who is on another link, no frame can be for the address.
-        (Some(owner), None) if is_beside(view, at, owner) => owner,
-        // Several have the address, or a bridge stands for it.
-        _ => return None,
-    };
+    // Several may have the address, or a bridge stands for it; and of who is on another link, no frame
+    // can be for the address.
+    let owner = only(view.owners(address).filter(is_near))?;
+    if !is_beside(view, at, owner) {
+        return None;
+    }
     let right = owner.device.mac?;
     (right != mac).then(|| Cause::WrongMac {
         at: view.place(at),
@@ -312,6 +308,12 @@ pub fn own_mac(view: View<'_>, at: At<'_>, address: IpAddr, mac: Mac) -> Option<
     })
 }
 
+/// The only one of these.
+fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    let first = all.next();
+    first.filter(|_| all.next().is_none())
+}
+
 /// Whether two interfaces are on one link: the ends of a pair, or behind one bridge.
 fn is_beside(view: View<'_>, one: At<'_>, other: At<'_>) -> bool {
     let is_pair = view.peer(one).is_some_and(|peer| peer.is(other));
@@ -320,7 +322,8 @@ fn is_beside(view: View<'_>, one: At<'_>, other: At<'_>) -> bool {
 }
 
 /// The bridge that an interface is, or is behind.
-fn bridge_of<'a>(view: View<'a>, at: At<'a>) -> Option<At<'a>> {
+#[must_use]
+pub fn bridge_of<'a>(view: View<'a>, at: At<'a>) -> Option<At<'a>> {
     match at.device.kind {
         DeviceKind::Bridge => Some(at),
         _ => at.bridge().or_else(|| view.peer(at)?.bridge()),

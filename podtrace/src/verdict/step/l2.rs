@@ -150,10 +150,7 @@ impl<'a> State<'a> {
     pub(super) fn stray(self, view: View<'a>, to: At<'a>) -> Option<Step<'a>> {
         let mac = self.mac?;
         let wanted = self.mac_from.map_or(self.destination, |(_, next)| next);
-        let bridge = match to.device.kind {
-            DeviceKind::Bridge => to,
-            _ => view.peer(to)?.bridge()?,
-        };
+        let bridge = link::bridge_of(view, to)?;
         let is_meant = to.is_local(wanted) || to.is_local(self.destination);
         let is_known = all_of(to.node).any(|at| at.has_mac(mac));
         if to.has_mac(mac) || is_meant || !is_known || to.master().is_some() {
