@@ -98,21 +98,35 @@ impl<'a> Tried<'a> {
         let lines = LINES.iter().find(|(known, _)| *known == name);
         let lines = lines.map_or(&[][..], |(_, lines)| *lines).iter();
         let line = |words: &&'static [&'static str]| {
+            let chosen = |which: &[bool]| -> Vec<&Setting> {
+                let each = settings.iter().zip(which).filter(|(_, is_it)| **is_it);
+                each.map(|(setting, _)| setting).collect()
+            };
+            let is_right = |settings: &[&Setting]| {
+                settings.len() < 2 || mistake(name, words, settings).is_none()
+            };
+            // Each fits for itself where all do together.
+            if is_right(&chosen(&has)) {
+                return Line {
+                    words,
+                    fit: has.clone(),
+                    is_right: true,
+                };
+            }
             let fits = |(setting, has): (&Setting, &bool)| {
                 *has && mistake(name, words, &[setting]).is_none()
             };
             let fit: Vec<_> = settings.iter().zip(&has).map(fits).collect();
-            let fitting = settings.iter().zip(&fit).filter(|(_, fits)| **fits);
-            let fitting: Vec<_> = fitting.map(|(setting, _)| setting).collect();
             Line {
                 words,
-                is_right: fitting.len() < 2 || mistake(name, words, &fitting).is_none(),
+                is_right: is_right(&chosen(&fit)),
                 fit,
             }
         };
+        let lines = lines.map(line).collect();
         Self {
             command: name,
-            lines: lines.map(line).collect(),
+            lines,
             has,
         }
     }
