@@ -143,6 +143,24 @@ impl Consumer for Log {
     }
 }
 
+/// What a recorder gets of a recording's replay.
+fn log(recorded: &Recorded, first: Option<Span>, term: Option<Term>) -> Vec<(&'static str, u64)> {
+    let options = PlayerOptions {
+        files: recorded.files.clone(),
+        first,
+        asked: Asked {
+            selector: term.and_then(|term| Selector::new([(false, term)]).map(Arc::new)),
+            ..Asked::default()
+        },
+        ..PlayerOptions::default()
+    };
+    let log = Log::default();
+    let player = Player::new(&options, false, Stop::default()).unwrap();
+    player.run(|_| Ok(vec![Box::new(log.clone())])).unwrap();
+    let log = log.0.lock().unwrap();
+    log.clone()
+}
+
 /// Where packets are asked for, events wait until their paths are known: a recording of them that
 /// had the ticks first would end its paths at other times than the trace.
 #[test]
@@ -158,22 +176,7 @@ fn ticks_wait_behind_the_events_that_wait() {
     }
     tape.tick(1_000_000_000);
     let recorded = tape.finish();
-    let log = |first, term: Option<Term>| {
-        let options = PlayerOptions {
-            files: recorded.files.to_vec(),
-            first,
-            asked: Asked {
-                selector: term.and_then(|term| Selector::new([(false, term)]).map(Arc::new)),
-                ..Asked::default()
-            },
-            ..PlayerOptions::default()
-        };
-        let log = Log::default();
-        let player = Player::new(&options, false, Stop::default()).unwrap();
-        player.run(|_| Ok(vec![Box::new(log.clone())])).unwrap();
-        let log = log.0.lock().unwrap();
-        log.clone()
-    };
+    let log = |first, term| log(&recorded, first, term);
     let all = log(None, None);
     let client = Term::Container(Glob::new("container*"));
     for (first, term) in [(Some(Span::Packets(9)), None), (None, Some(client))] {
@@ -204,18 +207,7 @@ fn corrected_path_is_recorded_from_its_begin() {
     let recorded = tape.finish();
     for term in [Term::MinLatency(1_000_000_000), Term::Outcome("delivered")] {
         let is_slow = matches!(term, Term::MinLatency(_));
-        let options = PlayerOptions {
-            files: recorded.files.to_vec(),
-            asked: Asked {
-                selector: Selector::new([(false, term)]).map(Arc::new),
-                ..Asked::default()
-            },
-            ..PlayerOptions::default()
-        };
-        let log = Log::default();
-        let player = Player::new(&options, false, Stop::default()).unwrap();
-        player.run(|_| Ok(vec![Box::new(log.clone())])).unwrap();
-        let log = log.0.lock().unwrap();
+        let log = log(&recorded, None, Some(term));
         let events = log.iter().filter(|(kind, _)| *kind == "event").count();
         assert_eq!(events, if is_slow { 5 } else { 5 + 66 * 5 });
     }
