@@ -12,6 +12,7 @@ mod flows;
 mod habits;
 mod lab;
 mod manifest;
+mod mcp;
 mod metrics;
 mod mistakes;
 mod parse;
@@ -36,7 +37,10 @@ pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
 pub use lab::{DemoArgs, LabArgs};
 pub use manifest::{ManifestArgs, OF_CLUSTER, RuntimeSocket};
+pub use mcp::McpArgs;
 pub use metrics::MetricsArgs;
+#[cfg(any(test, feature = "cluster"))]
+pub(crate) use mistakes::read;
 pub use mistakes::{line, parse, typed};
 pub(crate) use parse::moment;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
@@ -207,6 +211,15 @@ pub enum Command {
     Extcap(Box<ExtcapArgs>),
     /// Print the Kubernetes manifest of a flight recorder on each node
     Manifest(ManifestArgs),
+    /// Answer a language model about recorded sessions, as a server of MCP
+    ///
+    /// Speaks the Model Context Protocol on standard input and output, until the input ends: add it
+    /// to the configuration of a client. Its tools read the files and nothing else: summary,
+    /// diagnose, paths, flows, topology. Only in a podtrace that is built with the feature cluster.
+    #[command(after_help = "Examples:
+  podtrace mcp session.pcapng
+  podtrace mcp --timeout 2m /var/log/podtrace/")]
+    Mcp(McpArgs),
     /// Print the JSON Schema of what -o json writes
     ///
     /// The fields of each object with their types and meanings, as a JSON Schema (draft 2020-12).

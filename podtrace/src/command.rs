@@ -10,6 +10,7 @@ mod filter;
 mod flows;
 mod lab;
 mod manifest;
+mod mcp;
 mod replay;
 mod screen;
 mod setup;
@@ -78,6 +79,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Cleanup => cleanup::run(),
         Command::Extcap(args) => extcap::run(&args),
         Command::Manifest(args) => manifest::run(&args),
+        Command::Mcp(args) => mcp::run(&args),
         Command::Schema { of } => about::schema(of),
         Command::Completions { shell } => about::completions(shell),
         Command::Man { page } => about::man(page.as_deref()),

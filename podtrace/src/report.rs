@@ -19,4 +19,6 @@ mod sample;
 mod tests;
 mod topologies;
 
+#[cfg(feature = "cluster")]
+pub(crate) use causes::{Cause, Causes};
 pub(crate) use collect::Collector;

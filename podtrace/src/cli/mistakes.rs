@@ -96,7 +96,7 @@ fn leave(error: &Error) -> ! {
 }
 
 /// Reads a line; tells what is wrong with it.
-fn read(line: &[OsString]) -> Result<Cli, Error> {
+pub(crate) fn read(line: &[OsString]) -> Result<Cli, Error> {
     let cli = Cli::try_parse_from(line).map_err(|error| match of_value(&error, line) {
         Some((error, line)) => corrected(error, &line),
         None => corrected(error, line),

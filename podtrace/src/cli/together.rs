@@ -252,6 +252,7 @@ impl Command {
             | Self::Lab(_)
             | Self::Cleanup
             | Self::Manifest(_)
+            | Self::Mcp(_)
             | Self::Schema { .. }
             | Self::Completions { .. }
             | Self::Man { .. } => None,

@@ -26,11 +26,12 @@ use crate::{
     diagnosis::{AskedEnd, Conclusion, Diagnosis, Mode, Pair},
     output::diagnosis::{DiagnosisReport, Live, PictureOptions, ReportFormat},
     packet::Protocol,
-    pipeline::Asked,
+    pipeline::{Asked, consumer::Consumer},
     prober::Prober,
-    replay::{options::PlayerOptions, player::Player},
+    replay::{ShowLine, options::PlayerOptions, player::Player, report::Played},
     select::{Peer, Selector},
-    sink::Sink,
+    signals::Stop,
+    sink::{Sink, TextSink},
 };
 
 /// How long packets are watched by default.
@@ -119,11 +120,41 @@ fn live(args: &DiagnoseArgs) -> anyhow::Result<u8> {
         ..Watch::new(show, epoch_ns()?)
     };
     let code = follow((&capture, &filter), None, watch)?;
-    finish(code, concluded.take())
+    Ok(finish(code, conclusion(concluded.take())?))
 }
 
 /// Looks at recordings.
 fn replay(args: &DiagnoseArgs) -> anyhow::Result<u8> {
+    let how = Recorded {
+        stop: stop_on_signal()?,
+        show_progress: leaves_terminal().then(progress_alone),
+        format: format(args),
+        sink: Box::new(Sink::stdout()?),
+        beside: Vec::new(),
+    };
+    let (played, concluded) = recorded(args, how)?;
+    Ok(finish(code(&played), concluded))
+}
+
+/// How recordings are looked at.
+pub(super) struct Recorded {
+    /// Ends it early.
+    pub(super) stop: Stop,
+    /// Shows the progress, if requested.
+    pub(super) show_progress: Option<ShowLine>,
+    /// How the report is written.
+    pub(super) format: ReportFormat,
+    /// Where to.
+    pub(super) sink: Box<dyn TextSink>,
+    /// Who listens, too.
+    pub(super) beside: Vec<Box<dyn Consumer>>,
+}
+
+/// Looks at recordings: what was read, and the conclusion, if there is one.
+pub(super) fn recorded(
+    args: &DiagnoseArgs,
+    how: Recorded,
+) -> anyhow::Result<(Played, Option<Conclusion>)> {
     let options = PlayerOptions {
         files: args.read.clone(),
         interfaces: args.capture.chosen().to_vec(),
@@ -134,30 +165,34 @@ fn replay(args: &DiagnoseArgs) -> anyhow::Result<u8> {
         },
         ..PlayerOptions::default()
     };
-    let mut player = Player::new(&options, false, stop_on_signal()?)?;
-    player.show_progress = leaves_terminal().then(progress_alone);
-    let sink = Box::new(Sink::stdout()?);
+    let mut player = Player::new(&options, false, how.stop)?;
+    player.show_progress = how.show_progress;
     let concluded = Rc::new(Cell::new(None));
     let played = player.run(|found| {
         let mut diagnosis = Diagnosis::new(pair(args), Mode::Recorded);
         diagnosis.note_unseen(found.unrecorded);
         let concluded = Rc::clone(&concluded);
-        let report = DiagnosisReport::new(diagnosis, format(args), None, sink, concluded);
-        Ok(vec![Box::new(report)])
+        let report = DiagnosisReport::new(diagnosis, how.format, None, how.sink, concluded);
+        let mut consumers = how.beside;
+        consumers.push(Box::new(report));
+        Ok(consumers)
     })?;
-    finish(code(&played), concluded.take())
+    Ok((played, conclusion(concluded.take())?))
+}
+
+/// The conclusion; none if there was nothing to conclude from.
+fn conclusion(concluded: Option<Result<Conclusion, String>>) -> anyhow::Result<Option<Conclusion>> {
+    concluded.transpose().map_err(anyhow::Error::msg)
 }
 
 /// The exit code. `concluded`: none if the trace ended before it began.
-fn finish(code: u8, concluded: Option<Result<Conclusion, String>>) -> anyhow::Result<u8> {
-    Ok(
-        match (code, concluded.transpose().map_err(anyhow::Error::msg)?) {
-            (FINE, Some(Conclusion::Delivered)) => FINE,
-            (FINE, Some(Conclusion::Lost | Conclusion::Refused)) => PROBLEMS,
-            (FINE, Some(Conclusion::Unknown) | None) => UNKNOWN,
-            (code, _) => code,
-        },
-    )
+fn finish(code: u8, concluded: Option<Conclusion>) -> u8 {
+    match (code, concluded) {
+        (FINE, Some(Conclusion::Delivered)) => FINE,
+        (FINE, Some(Conclusion::Lost | Conclusion::Refused)) => PROBLEMS,
+        (FINE, Some(Conclusion::Unknown) | None) => UNKNOWN,
+        (code, _) => code,
+    }
 }
 
 fn selector(args: &DiagnoseArgs) -> Option<Selector> {

@@ -7,15 +7,16 @@ use crate::{
 
 /// Prints an error and its causes on standard error.
 pub(super) fn tell(error: &anyhow::Error) {
-    match error.downcast_ref::<Mistake>() {
-        // It has lines of its own, and is escaped.
-        Some(mistake) => sink::tell(&mistake.to_string()),
-        None => sink::tell(&in_words(error)),
-    }
+    sink::tell(&in_words(error));
 }
 
-fn in_words(error: &anyhow::Error) -> String {
-    escape_error(&without_numbers(&format!("{error:#}")))
+/// An error and its causes, safe for a terminal.
+pub(super) fn in_words(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Mistake>() {
+        // It has lines of its own, and is escaped.
+        Some(mistake) => mistake.to_string(),
+        None => escape_error(&without_numbers(&format!("{error:#}"))),
+    }
 }
 
 #[cfg(test)]

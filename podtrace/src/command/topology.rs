@@ -1,5 +1,5 @@
 //! `podtrace topology`: scan once, print, check.
-mod recorded;
+pub(super) mod recorded;
 
 use std::iter;
 

@@ -18,7 +18,7 @@ const LATEST: usize = 32_768;
 
 /// The causes of all paths that did not arrive.
 #[derive(Default)]
-pub(super) struct Causes {
+pub(crate) struct Causes {
     rows: Vec<Cause>,
     index: HashMap<Key, usize>,
     others: u64,
@@ -36,30 +36,42 @@ struct Key {
 
 /// One cause at one place.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Cause {
+pub(crate) struct Cause {
     /// How the paths ended.
-    pub(super) outcome: &'static str,
+    pub(crate) outcome: &'static str,
     /// Why, in words.
-    pub(super) what: Option<String>,
+    pub(crate) what: Option<String>,
     /// How sure that is.
-    pub(super) confidence: Option<&'static str>,
+    pub(crate) confidence: Option<&'static str>,
     /// A command or words to check or mend it.
-    pub(super) advice: Option<String>,
+    pub(crate) advice: Option<String>,
     /// What it is based on, of the first path.
-    pub(super) evidence: Vec<String>,
+    pub(crate) evidence: Vec<String>,
     /// Where they were seen last.
     #[serde(skip)]
-    pub(super) last: Option<TapPointName>,
-    pub(super) packets: u64,
+    pub(crate) last: Option<TapPointName>,
+    /// How many there are.
+    pub(crate) packets: u64,
     /// The first of them.
-    pub(super) example: u64,
+    pub(crate) example: u64,
     #[serde(skip)]
-    pub(super) tone: Tone,
+    /// How bad it is.
+    pub(crate) tone: Tone,
 }
 
 impl Causes {
-    /// Counts a path that did not arrive.
-    pub(super) fn add(&mut self, path: &Path, tone: Tone, world: &World) {
+    /// Counts a path, if it did not arrive.
+    pub(crate) fn count(&mut self, path: &Path, world: &World) {
+        let tone = Tone::of(path.outcome);
+        if let Some(before) = path.late_of {
+            self.remove(before.id);
+        }
+        if matches!(tone, Tone::Lost | Tone::Refused) || path.was_refused() {
+            self.add(path, tone, world);
+        }
+    }
+
+    fn add(&mut self, path: &Path, tone: Tone, world: &World) {
         let verdict = verdict(path, world);
         let key = Key {
             outcome: path.outcome.name(),
@@ -110,7 +122,7 @@ impl Causes {
     }
 
     /// Takes back a path that a later one corrects.
-    pub(super) fn remove(&mut self, id: u64) {
+    fn remove(&mut self, id: u64) {
         let mut latest = self.latest.iter_mut();
         if let Some(row) = latest.find_map(|generation| generation.remove(&id)) {
             let row = &mut self.rows[row];
@@ -120,7 +132,7 @@ impl Causes {
 
     /// The causes: losses first, most packets first; and how many packets have causes beyond the
     /// bound.
-    pub(super) fn finish(self) -> (Vec<Cause>, u64) {
+    pub(crate) fn finish(self) -> (Vec<Cause>, u64) {
         let mut rows = self.rows;
         rows.retain(|row| row.packets > 0);
         rows.sort_by(|a, b| (a.tone, b.packets, a.example).cmp(&(b.tone, a.packets, b.example)));

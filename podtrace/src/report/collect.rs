@@ -316,12 +316,7 @@ impl Consumer for Collector {
             stats.add(path, world);
         }
         self.count(path, tone);
-        if let Some(before) = path.late_of {
-            self.causes.remove(before.id);
-        }
-        if matches!(tone, Tone::Lost | Tone::Refused) || path.was_refused() {
-            self.causes.add(path, tone, world);
-        }
+        self.causes.count(path, world);
         self.writer.pass_over(path);
         if let Some(samples) = &mut self.samples {
             if let Some(before) = path.late_of {

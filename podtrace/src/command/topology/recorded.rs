@@ -18,24 +18,11 @@ use crate::{
 
 /// Shows the last topology of each session in the files.
 pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
-    let mut found = Vec::new();
-    let inputs = inputs::find(&args.files)?;
-    for words in &inputs.notices {
-        sink::tell(words);
-    }
     let stop = stop_on_signal()?;
-    for input in &inputs.all {
-        found.extend(last(input, &stop)?);
-    }
+    let found = find(&args.files, &stop, sink::tell)?;
     if stop.is_set() {
         sink::tell("interrupted before anything was shown");
         return Ok(INTERRUPTED);
-    }
-    if found.is_empty() {
-        bail!(
-            "no topology was recorded in {}\nhint: podtrace record and trace -w write it, seconds after their begin; other tools do not",
-            names(&args.files)
-        );
     }
     print_out(&in_format(&found, args.output)?)?;
     let is_broken = |topology: &RecordedTopology| {
@@ -47,6 +34,28 @@ pub(super) fn show(args: &TopologyArgs) -> anyhow::Result<u8> {
     };
     let broken = args.check && found.iter().any(is_broken);
     Ok(if broken { PROBLEMS } else { FINE })
+}
+
+/// The last topology of each session in the files; fails where there is none. `tell`: takes what
+/// there is to say of the files. Once it is asked to stop, what it finds is not all.
+pub(in crate::command) fn find(
+    files: &[PathBuf],
+    stop: &Stop,
+    tell: impl FnMut(&str),
+) -> anyhow::Result<Vec<RecordedTopology>> {
+    let inputs = inputs::find(files)?;
+    inputs.notices.iter().map(String::as_str).for_each(tell);
+    let mut found = Vec::new();
+    for input in &inputs.all {
+        found.extend(last(input, stop)?);
+    }
+    if found.is_empty() && !stop.is_set() {
+        bail!(
+            "no topology was recorded in {}\nhint: podtrace record and trace -w write it, seconds after their begin; other tools do not",
+            names(files)
+        );
+    }
+    Ok(found)
 }
 
 fn names(files: &[PathBuf]) -> String {
@@ -107,7 +116,7 @@ fn in_format(found: &[RecordedTopology], format: TopologyFormat) -> anyhow::Resu
 }
 
 /// When a topology was like that.
-fn time(topology: &RecordedTopology) -> anyhow::Result<String> {
+pub(in crate::command) fn time(topology: &RecordedTopology) -> anyhow::Result<String> {
     let time = jiff::Timestamp::from_nanosecond(topology.utc_ns.into())?;
     Ok(format!("{time:.0}"))
 }
