@@ -183,12 +183,15 @@ pub(crate) fn all_tests(workspace: &Workspace) -> Result<()> {
     run(cargo.args(["test", "--workspace", "--all-targets", "--no-run"]))
 }
 
-/// Builds podtrace without features, unoptimised; all other crates are shared with the tests.
-pub(crate) fn without_features(workspace: &Workspace) -> Result<()> {
+/// Tests podtrace without its default features and with the others, unoptimised: one build for both,
+/// no code depends on a feature of either kind at once. It shares all crates with the other tests.
+pub(crate) fn other_features(workspace: &Workspace) -> Result<Command> {
     let mut cargo = workspace.tests_cargo()?;
     // Its kernel program is that of every other build.
     cargo.env("AYA_BUILD_SKIP", "1");
-    run(cargo.args(["build", "-p", "podtrace", "--bins", "--no-default-features"]))
+    cargo.args(["test", "-p", "podtrace", "--test", "mcp"]);
+    cargo.args(["--no-default-features", "--features", "cluster"]);
+    Ok(cargo)
 }
 
 /// Builds the end-to-end tests without running them; returns their binary.

@@ -71,7 +71,12 @@ pub(crate) fn units(workspace: &Workspace, seed: Seed) -> Result<Count> {
     cargo
         .args(["test", "--workspace", "--exclude", "podtrace-tests"])
         .arg("--no-fail-fast");
-    step("unit tests", || report::run(&mut cargo))
+    let mut count = step("unit tests", || report::run(&mut cargo))?;
+    let mut others = artifact::other_features(workspace)?;
+    count.add(step("tests of other features", || {
+        report::run(&mut others)
+    })?);
+    Ok(count)
 }
 
 /// Builds the end-to-end cases and their programs, and runs them as root.

@@ -7,7 +7,7 @@ use nix::{
 };
 use serde_json::json;
 
-use super::session::{RECORDED, Session, command, folder};
+use super::session::{RECORDED, Session, capture_of, command, folder};
 
 #[test]
 fn wrong_arguments_are_told_with_hints() {
@@ -174,7 +174,7 @@ fn damaged_files_are_read_as_far_as_they_are_whole() {
 
 #[test]
 fn captures_of_other_tools_have_no_topology() {
-    let (_folder, file) = super::session::capture_of(10);
+    let (_folder, file) = capture_of(10);
     let (mut session, _) = Session::begin(&[&file]);
     let text = session.mistake("topology", json!({}));
     assert!(text.starts_with("no topology was recorded in "), "{text}");
@@ -206,9 +206,17 @@ fn end_of_input_ends_it_at_any_place() {
 #[test]
 fn signals_end_it() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let session = Session::recorded();
-        let pid = i32::try_from(session.child.id()).unwrap();
-        kill(Pid::from_raw(pid), signal).unwrap();
-        assert_eq!(session.wait().code, Some(0), "{signal}");
+        let (_folder, file) = capture_of(60_000);
+        // At rest, and while it works.
+        for is_busy in [false, true] {
+            let (mut session, _) = Session::begin(&[&file]);
+            if is_busy {
+                session.begin_call("summary", json!({}));
+                session.ask("ping", json!({}));
+            }
+            let pid = i32::try_from(session.child.id()).unwrap();
+            kill(Pid::from_raw(pid), signal).unwrap();
+            assert_eq!(session.wait().code, Some(0), "{signal}");
+        }
     }
 }

@@ -137,8 +137,22 @@ fn topology_is_shown_in_parts() {
     assert_eq!(problems["problems"], 0);
     assert!(problems["topologies"][0]["topology"]["nodes"].is_null());
     let cut = session.json("topology", json!({"part": "pods", "limit": 1}));
-    assert_eq!(cut["left_out"]["*.topology.nodes.*.pods"], Value::Null);
-    assert_eq!(cut["left_out"][""], 1);
+    assert_eq!(cut["topologies_left_out"]["rows"]["topologies"], 1);
+    let one = session.json("topology", json!({"pod": "default/*", "node": "worker1"}));
+    assert_eq!(one["topologies"].as_array().unwrap().len(), 1);
+    for (arguments, words) in [
+        (
+            json!({"node": "worker9"}),
+            "no node worker9 in the recorded topologies\nhint: there is worker",
+        ),
+        (
+            json!({"pod": "webb"}),
+            "no pod webb in the recorded topologies\nhint: there is default/web",
+        ),
+    ] {
+        let text = session.mistake("topology", arguments);
+        assert!(text.starts_with(words), "{text}");
+    }
 }
 
 /// JSON with a line for each value.

@@ -195,7 +195,7 @@ impl Session {
 /// Whether the answer to a call is an error of its tool, and its text.
 pub(crate) fn result(message: &Value) -> (bool, String) {
     let result = &message["result"];
-    let [content] = &result["content"].as_array().expect(&message.to_string())[..] else {
+    let Some([content]) = result["content"].as_array().map(Vec::as_slice) else {
         panic!("{message}");
     };
     let text = content["text"].as_str().unwrap();

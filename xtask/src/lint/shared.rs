@@ -51,7 +51,33 @@ const ALL_TESTS: Build<'_> = (
     &["--workspace", "-e", "normal,build,dev"],
 );
 
-/// Fails if a build has a crate with other features than a build with more crates.
+/// podtrace with all features.
+const WITH_CLUSTER: Build<'_> = (
+    "cargo build --features cluster",
+    &[
+        "-p",
+        "podtrace",
+        "-e",
+        "normal,build",
+        "--features",
+        "cluster",
+    ],
+);
+/// The tests of the features that are not default ones.
+const CLUSTER_TESTS: Build<'_> = (
+    "the tests of the feature cluster",
+    &[
+        "-p",
+        "podtrace",
+        "-e",
+        "normal,build,dev",
+        "--no-default-features",
+        "--features",
+        "cluster",
+    ],
+);
+
+/// Fails if a build has a crate with other features than another build.
 pub(super) fn check(workspace: &Workspace) -> Result<()> {
     let mut report = String::new();
     let builds = [
@@ -60,6 +86,8 @@ pub(super) fn check(workspace: &Workspace) -> Result<()> {
         (RELEASE, TESTS),
         (RELEASE, FUZZ),
         (CASES, ALL_TESTS),
+        (RELEASE, WITH_CLUSTER),
+        (CLUSTER_TESTS, ALL_TESTS),
     ];
     for (less, more) in builds {
         for line in missing(&crates(workspace, less)?, &crates(workspace, more)?) {
@@ -82,12 +110,20 @@ fn crates(workspace: &Workspace, (_, args): Build<'_>) -> Result<String> {
     output(&mut tree)
 }
 
-/// The crates in `less` that differ in `more`, except for podtrace's own.
+/// The crates in `less` that differ in `more`, except for podtrace's own. What only one of the
+/// builds has is compiled once.
 fn missing<'a>(less: &'a str, more: &str) -> BTreeSet<&'a str> {
+    let names: BTreeSet<_> = more.lines().map(name).collect();
     let more: BTreeSet<_> = more.lines().collect();
     less.lines()
         .filter(|line| !line.starts_with("podtrace") && !more.contains(line))
+        .filter(|line| names.contains(name(line)))
         .collect()
+}
+
+/// The name and version in the line of a crate.
+fn name(line: &str) -> &str {
+    line.split_once(" [").map_or(line, |(name, _)| name)
 }
 
 #[cfg(test)]
@@ -96,7 +132,8 @@ mod tests {
 
     #[test]
     fn a_crate_with_other_features_is_missing() {
-        let less = "podtrace v0.1.0 (/p) []\nserde v1.0.0 [derive]\nlog v0.4.0 []\nlog v0.4.0 []";
+        let less = "podtrace v0.1.0 (/p) []\nserde v1.0.0 [derive]\nlog v0.4.0 []\nlog v0.4.0 []\n\
+                    rmcp v3.0.0 [server]";
         let more = "podtrace v0.1.0 (/p) [parquet]\nserde v1.0.0 [alloc,derive]\nlog v0.4.0 []";
         let found: Vec<_> = missing(less, more).into_iter().collect();
         assert_eq!(found, ["serde v1.0.0 [derive]"]);

@@ -55,6 +55,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("--since", "+10s"),
     ("--snaplen", "1500"),
     ("--speed", "0.5"),
+    ("--timeout", "2m"),
     ("--to", "http://127.0.0.1:4317"),
     ("--to-pod", "default/web"),
     ("--top", "20"),

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 
 use anyhow::bail;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::text::sanitize::sanitize;
 
@@ -52,6 +52,24 @@ impl Answer {
             }
             None => Ok(()),
         }
+    }
+
+    /// Adds a document that is cut to lists of at most so many rows, and to so many bytes, and which
+    /// rows are left out. `hint`: how to see these.
+    pub(super) fn document(
+        &mut self,
+        name: &str,
+        document: &Value,
+        (rows, bytes): (usize, usize),
+        hint: &str,
+    ) -> anyhow::Result<()> {
+        let (text, lists) = fit(name, document, rows, bytes)?;
+        self.raw(name, &text);
+        if lists.is_empty() {
+            return Ok(());
+        }
+        let left_out = json!({"rows": lists, "hint": hint});
+        self.field(&format!("{name}_left_out"), &left_out)
     }
 
     /// The answer, with what there is to know about it.
@@ -170,8 +188,9 @@ impl Notices {
 }
 
 /// A document with lists of at most so many rows, and of at most so many bytes; and how many rows
-/// are left out of which lists. Its texts are made safe.
-pub(super) fn fit(
+/// are left out of which lists. Its texts are made safe. `name`: the document's.
+fn fit(
+    name: &str,
     document: &Value,
     rows: usize,
     bytes: usize,
@@ -179,7 +198,7 @@ pub(super) fn fit(
     let mut rows = rows;
     loop {
         let mut left_out = BTreeMap::new();
-        let cut = cut(document, rows, "", &mut left_out);
+        let cut = cut(document, rows, name, &mut left_out);
         let text = serde_json::to_string(&cut)?;
         if text.len() <= bytes {
             let beyond = left_out.len().saturating_sub(LISTS_MAX);
@@ -191,8 +210,7 @@ pub(super) fn fit(
         }
         if rows == 0 {
             bail!(
-                "the document has more than {bytes} bytes, even without its lists\nhint: ask for a \
-                 part of it"
+                "{name} has more than {bytes} bytes, even without its lists\nhint: ask for a part of it"
             );
         }
         rows /= 2;
@@ -214,10 +232,7 @@ fn cut(value: &Value, rows: usize, at: &str, left_out: &mut BTreeMap<String, u64
         Value::Object(fields) => {
             let kept = fields.iter().map(|(name, value)| {
                 let name = sanitize(name);
-                let below = match at {
-                    "" => name.clone(),
-                    _ => format!("{at}.{name}"),
-                };
+                let below = format!("{at}.{name}");
                 (name, cut(value, rows, &below, left_out))
             });
             Value::Object(kept.collect::<Map<_, _>>())
@@ -229,8 +244,6 @@ fn cut(value: &Value, rows: usize, at: &str, left_out: &mut BTreeMap<String, u64
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
@@ -272,10 +285,10 @@ mod tests {
             .map(|pod| json!({"name": format!("p{pod}\u{202e}"), "addresses": [1, 2, 3]}))
             .collect();
         let document = json!({"nodes": [{"pods": pods}], "problems": []});
-        let (text, left_out) = fit(&document, 1000, 1 << 20).unwrap();
+        let (text, left_out) = fit("d", &document, 1000, 1 << 20).unwrap();
         assert!(left_out.is_empty() && !text.contains('\u{202e}'));
-        let (_, left_out) = fit(&document, 2, 1 << 20).unwrap();
-        let expected = [("nodes.*.pods", 98), ("nodes.*.pods.*.addresses", 2)];
+        let (_, left_out) = fit("d", &document, 2, 1 << 20).unwrap();
+        let expected = [("d.nodes.*.pods", 98), ("d.nodes.*.pods.*.addresses", 2)];
         assert!(
             left_out
                 .iter()
@@ -283,8 +296,8 @@ mod tests {
                 .eq(expected),
             "{left_out:?}"
         );
-        let (text, left_out) = fit(&document, 1000, 500).unwrap();
-        assert!(text.len() <= 500 && left_out["nodes.*.pods"] > 90);
-        assert!(fit(&json!({"long": "x".repeat(999)}), 1000, 500).is_err());
+        let (text, left_out) = fit("d", &document, 1000, 500).unwrap();
+        assert!(text.len() <= 500 && left_out["d.nodes.*.pods"] > 90);
+        assert!(fit("d", &json!({"long": "x".repeat(999)}), 1000, 500).is_err());
     }
 }

@@ -8,7 +8,7 @@ use anyhow::bail;
 use serde_json::Value;
 
 use super::{
-    answer::{Answer, BODY_MAX, fit},
+    answer::{Answer, BODY_MAX},
     play::{Notes, Request},
 };
 use crate::{
@@ -41,12 +41,14 @@ pub(super) fn answer(request: &Request) -> anyhow::Result<String> {
         return Err(request.too_late());
     }
     let document: Value = serde_json::from_str(&text.take_all())?;
-    let (document, left_out) = fit(&document, usize::MAX, BODY_MAX)?;
     let mut answer = Answer::new();
-    answer.raw("diagnosis", &document);
-    if !left_out.is_empty() {
-        answer.field("diagnosis_left_out", &left_out)?;
-    }
+    let bounds = (usize::MAX, BODY_MAX);
+    answer.document(
+        "diagnosis",
+        &document,
+        bounds,
+        "give a port, and a protocol",
+    )?;
     answer.finish(notices.take())
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{
-    answer::{Answer, BODY_MAX, Rows, fit},
+    answer::{Answer, BODY_MAX, Rows},
     paths::outcomes,
     play::{Made, Place, Request, play},
 };
@@ -61,11 +61,8 @@ pub(super) fn answer(request: &Request) -> anyhow::Result<String> {
     }
     answer.rows("causes", &made.causes, LESS)?;
     let used = made.findings.bytes() + made.causes.bytes();
-    let (statistics, left_out) = fit(&made.statistics, limit, BODY_MAX - used)?;
-    answer.raw("statistics", &statistics);
-    if !left_out.is_empty() {
-        answer.field("statistics_left_out", &left_out)?;
-    }
+    let bounds = (limit, BODY_MAX - used);
+    answer.document("statistics", &made.statistics, bounds, LESS)?;
     answer.finish(notices)
 }
 
