@@ -54,8 +54,8 @@ impl Answer {
         }
     }
 
-    /// Adds a document that is cut to lists of at most so many rows, and to so many bytes, and which
-    /// rows are left out. `hint`: how to see these.
+    /// Adds a document that is cut to lists of at most so many rows, and to so many bytes, and
+    /// which rows are left out. `hint`: how to see these.
     pub(super) fn document(
         &mut self,
         name: &str,
@@ -210,7 +210,8 @@ fn fit(
         }
         if rows == 0 {
             bail!(
-                "{name} has more than {bytes} bytes, even without its lists\nhint: ask for a part of it"
+                "{name} has more than {bytes} bytes, even without its lists\n\
+                 hint: ask for a part of it"
             );
         }
         rows /= 2;

@@ -26,8 +26,8 @@ impl Request {
     /// Says that time was up before all was read.
     pub(super) fn partial(&self) -> String {
         format!(
-            "only what was read within {:?}, the limit of time, is in this answer\nhint: ask for a \
-             time before until, or restart podtrace mcp with fewer files or a longer --timeout",
+            "only what was read within {:?}, the limit of time, is in this answer\n\
+             hint: give until, or restart podtrace mcp with fewer files or a longer --timeout",
             self.timeout
         )
     }
@@ -35,8 +35,8 @@ impl Request {
     /// The error where a part would tell nothing, or something wrong.
     pub(super) fn too_late(&self) -> anyhow::Error {
         anyhow!(
-            "the recordings could not be read within {:?}, the limit of time\nhint: restart podtrace \
-             mcp with fewer files or a longer --timeout",
+            "the recordings could not be read within {:?}, the limit of time\n\
+             hint: restart podtrace mcp with fewer files or a longer --timeout",
             self.timeout
         )
     }

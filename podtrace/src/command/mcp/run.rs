@@ -32,8 +32,8 @@ pub(in crate::command) fn run(args: &McpArgs) -> anyhow::Result<u8> {
     }
     if io::stdin().is_terminal() {
         sink::tell(
-            "requests come by standard input: a client of MCP starts podtrace mcp by itself; Ctrl-C \
-             ends it",
+            "requests come by standard input: a client of MCP starts podtrace mcp by itself; \
+             Ctrl-C ends it",
         );
     }
     let nodes: Vec<_> = firsts(&inputs.all).flat_map(Input::nodes).collect();

@@ -130,9 +130,9 @@ impl Server {
         match timeout(GRACE, work).await {
             Ok(answer) => answer.map_err(failed)?,
             Err(_) => Err(anyhow!(
-                "no answer within {:?}, the limit of time\nhint: ask for less, or restart podtrace \
-                 mcp with fewer files or a longer --timeout; host names in an expression are looked \
-                 up, addresses are not",
+                "no answer within {:?}, the limit of time\n\
+                 hint: ask for less, or restart podtrace mcp with fewer files or a longer \
+                 --timeout; host names in an expression are looked up, addresses are not",
                 self.timeout
             )),
         }
@@ -153,8 +153,8 @@ impl<'a> Waiting<'a> {
         match before < WAITING_MAX {
             true => Ok(begun),
             false => Err(anyhow!(
-                "{WAITING_MAX} requests wait already, and podtrace answers one at a time\nhint: ask \
-                 again once one of them is answered"
+                "{WAITING_MAX} requests wait already, and podtrace answers one at a time\n\
+                 hint: ask again once one of them is answered"
             )),
         }
     }
