@@ -209,3 +209,17 @@ fn recordings_show_their_fault_and_nothing_else() {
         assert_eq!(shown.collect::<Vec<_>>(), expected, "{recordings:?}");
     }
 }
+
+/// A podtrace without a feature says how to get it.
+#[cfg(not(feature = "cluster"))]
+#[test]
+fn mcp_is_told_to_be_missing() {
+    let output = podtrace(&["--no-config", "mcp"]).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(output.stdout.is_empty(), "{error}");
+    assert!(
+        error.contains("built without mcp\nhint: build it with the feature cluster"),
+        "{error}"
+    );
+}
