@@ -23,6 +23,11 @@ const TOOLCHAIN: &str = "1.95.0";
 fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=AYA_BUILD_SKIP");
+    tonic_prost_build::configure()
+        .compile_protos(&["proto/agent.proto"], &["proto"])
+        .context(
+            "cannot compile the agent's protocol; if protoc is missing, run cargo xtask setup",
+        )?;
 
     let manifest_dir = dir_from_env("CARGO_MANIFEST_DIR")?;
     let workspace = manifest_dir

@@ -1,4 +1,5 @@
 //! The command line: types and help, no logic.
+mod agent;
 mod capture;
 mod config;
 mod control;
@@ -25,6 +26,7 @@ mod topology;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use agent::{AgentArgs, ClusterArgs};
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use control::ControlArgs;
 pub use detail::DetailArgs;
@@ -87,7 +89,8 @@ pub enum Command {
   sudo podtrace trace -o pcapng | wireshark -k -i -
   sudo podtrace trace --kubeconfig admin.conf   name pods and nodes elsewhere too
   sudo podtrace trace --cri-socket /run/k3s/containerd/containerd.sock
-  sudo podtrace trace --netns a --netns b       two nodes in namespaces of one machine")]
+  sudo podtrace trace --netns a --netns b       two nodes in namespaces of one machine
+  podtrace trace --agent ssh://worker1 --agent ssh://worker2 icmp     two other nodes, as one")]
     Trace(Box<TraceArgs>),
     /// Record what trace would print, for a postmortem
     ///
@@ -203,6 +206,15 @@ pub enum Command {
     /// those of running podtraces and of other tools alone. trace and record do the same with
     /// filters when they start, lab and demo with namespaces.
     Cleanup,
+    /// Serve what this node traces to consoles elsewhere
+    ///
+    /// Traces nothing until a console asks (podtrace trace --agent), and then what it asks for
+    /// until it leaves. Each trace is a process of its own, with the privileges of podtrace record.
+    #[command(after_help = "Examples:
+  sudo podtrace agent --listen /run/podtrace.sock
+  podtrace trace --agent ssh://worker1 --agent ssh://worker2 icmp      needs no running agent
+  podtrace trace --agent 'exec:kubectl exec -i -n podtrace POD -- podtrace agent --stdio'")]
+    Agent(Box<AgentArgs>),
     /// Trace in Wireshark and tshark, as one of their interfaces
     #[command(mut_args(|arg| match arg.is_positional() {
         true => arg.hide(true),
@@ -289,6 +301,9 @@ pub struct TraceArgs {
     /// What there is.
     #[command(flatten)]
     pub list: ListArgs,
+    /// Where else.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// Options of `record`.

@@ -1,6 +1,8 @@
 //! The commands, and how errors and exit codes leave them.
 mod about;
+mod agent;
 mod cleanup;
+mod cluster;
 mod demo;
 mod diagnose;
 mod doctor;
@@ -63,6 +65,7 @@ pub fn run(cli: Cli) -> ExitCode {
     }
     let result = prepare().and_then(|()| match cli.command {
         Command::Trace(args) if args.view.screen.tui => screen::trace(&args),
+        Command::Trace(args) if !args.cluster.agents.is_empty() => cluster::trace(&args),
         Command::Trace(args) => trace::run(&args),
         Command::Record(args) => trace::record(&args),
         Command::Replay(args) if args.view.screen.tui => screen::replay(&args),
@@ -77,6 +80,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Lab(args) => lab::run(&args),
         Command::Cleanup => cleanup::run(),
+        Command::Agent(args) => agent::run(&args),
         Command::Extcap(args) => extcap::run(&args),
         Command::Manifest(args) => manifest::run(&args),
         Command::Mcp(args) => mcp::run(&args),

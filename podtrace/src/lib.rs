@@ -7,6 +7,7 @@
     expect(clippy::disallowed_methods, reason = "a test names its own files")
 )]
 
+pub mod agent;
 mod backoff;
 mod cause;
 pub mod cgroup;

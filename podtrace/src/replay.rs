@@ -1,4 +1,5 @@
 //! Replays files through the pipeline; those of several sessions as one.
+pub(crate) mod cluster;
 mod follow;
 pub(crate) mod inputs;
 mod interfaces;
@@ -11,6 +12,7 @@ mod progress;
 pub(crate) mod report;
 mod same;
 mod select;
+mod uplinks;
 mod wanted;
 
 pub(crate) use progress::ShowLine;

@@ -251,6 +251,7 @@ impl Command {
             | Self::Demo(_)
             | Self::Lab(_)
             | Self::Cleanup
+            | Self::Agent(_)
             | Self::Manifest(_)
             | Self::Mcp(_)
             | Self::Schema { .. }

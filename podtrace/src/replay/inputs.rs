@@ -68,6 +68,19 @@ impl Input {
         }
     }
 
+    /// A session that is recorded meanwhile, of which there is no file.
+    pub(super) fn live(info: SectionInfo) -> Self {
+        Self {
+            files: Vec::new(),
+            info: Some(info),
+            name: None,
+            span: None,
+            links: BTreeSet::new(),
+            has_all: false,
+            kin: Kin::default(),
+        }
+    }
+
     fn file_name(&self) -> String {
         let name = self.files.first().and_then(|file| file.file_name());
         name.map_or_else(String::new, shown)

@@ -3,11 +3,17 @@ pub(super) mod numbers;
 mod stream;
 mod twice;
 
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
 use podtrace_ebpf::record::Direction;
 
 use crate::{
+    clock::nodes::Line,
     model::{event::Event, loss::Missing},
-    path::losses::LEAD_NS,
+    path::{losses::LEAD_NS, reorder::SLACK_NS},
     pipeline::{OTHERS, Pipeline},
     session::{
         input::InputError,
@@ -31,6 +37,14 @@ pub trait Select {
     fn is_over(&self, ts_ns: u64) -> bool;
 }
 
+/// Whether the others wait for a session's next item.
+enum Awaits {
+    Nothing,
+    Item,
+    /// No longer.
+    NoMore,
+}
+
 /// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -48,6 +62,10 @@ pub struct Merge {
     twice: Twice,
     first_ns: Option<u64>,
     last_ns: u64,
+    /// How long others wait for a session that is recorded meanwhile.
+    patience: Option<Duration>,
+    /// The greatest time that was handed on.
+    front_ns: u64,
 }
 
 impl Merge {
@@ -63,6 +81,25 @@ impl Merge {
             streams,
             first_ns: None,
             last_ns: 0,
+            patience: None,
+            front_ns: 0,
+        }
+    }
+
+    /// As [`Self::new`], of sessions that are recorded meanwhile: one whose next item takes longer
+    /// than `patience` is left behind until it comes.
+    #[must_use]
+    pub fn live(streams: Vec<Stream>, patience: Duration) -> Self {
+        Self {
+            patience: Some(patience),
+            ..Self::new(streams)
+        }
+    }
+
+    /// Corrects the clock of a session by another line from its next item on.
+    pub fn correct(&mut self, number: usize, line: Arc<Line>) {
+        if let Some(stream) = self.streams.get_mut(number) {
+            stream.correct(line);
         }
     }
 
@@ -97,13 +134,25 @@ impl Merge {
         follow: bool,
     ) -> Result<Step, InputError> {
         let mut earliest: Option<(Place, usize)> = None;
+        let (mut is_waiting, mut is_behind) = (false, false);
         for number in 0..self.streams.len() {
             self.release(number);
+            match self.awaits(number, pipeline) {
+                Awaits::Nothing => {}
+                Awaits::Item => {
+                    is_waiting = true;
+                    continue;
+                }
+                Awaits::NoMore => {
+                    is_behind = true;
+                    continue;
+                }
+            }
             let stream = &mut self.streams[number];
             if stream.is_over || stream.is_held {
                 continue;
             }
-            let may_go_on = follow && !stream.chain.has_ended();
+            let may_go_on = follow && self.patience.is_none() && !stream.chain.has_ended();
             if !stream.peek()? && !may_go_on {
                 stream.chain.end();
                 stream.peek()?;
@@ -117,6 +166,9 @@ impl Merge {
             } else {
                 self.end_of(number, pipeline);
             }
+        }
+        if is_waiting || is_behind && earliest.is_none() {
+            return Ok(Step::Waiting);
         }
         let Some((Place { ns, .. }, number)) = earliest else {
             // Those that they waited for may have ended only now.
@@ -132,6 +184,28 @@ impl Merge {
         }
         self.hand_on(number, ns, pipeline, select);
         Ok(Step::At(ns))
+    }
+
+    /// Whether the others wait for the next item of a session that is recorded meanwhile.
+    fn awaits(&mut self, number: usize, pipeline: &mut Pipeline) -> Awaits {
+        let Some(patience) = self.patience else {
+            return Awaits::Nothing;
+        };
+        let stream = &mut self.streams[number];
+        if stream.next.is_some() || stream.is_over || !stream.chain.would_wait() {
+            stream.awaited = None;
+            return Awaits::Nothing;
+        }
+        if stream.awaited.get_or_insert_with(Instant::now).elapsed() < patience {
+            return Awaits::Item;
+        }
+        if !std::mem::replace(&mut stream.is_behind, true) {
+            let from_ns = stream.known_ns;
+            stream.gap_ns.get_or_insert(from_ns);
+            stream.begins_to_miss(from_ns, pipeline);
+            pipeline.world_mut().silent.extend(stream.nodes());
+        }
+        Awaits::NoMore
     }
 
     /// Lets a session begin once those that it continues have ended.
@@ -179,6 +253,7 @@ impl Merge {
         pipeline: &mut Pipeline,
         select: &mut dyn Select,
     ) {
+        let is_too_late = self.is_too_late(ns);
         let stream = &mut self.streams[number];
         let Some((item, _)) = stream.next.take() else {
             return;
@@ -193,6 +268,11 @@ impl Merge {
             // What is seen next may have been under way.
             stream.watches_nothing(from_ns, ns.saturating_add(LEAD_NS), pipeline);
         }
+        if has_time && std::mem::take(&mut stream.is_behind) {
+            for node in stream.nodes() {
+                pipeline.world_mut().silent.remove(&node);
+            }
+        }
         if !stream.has_started && has_time {
             stream.has_started = true;
             for node in stream.nodes() {
@@ -200,6 +280,7 @@ impl Merge {
             }
         }
         match item {
+            Item::Event if is_too_late => self.leave_out_late(number, pipeline),
             Item::Event => self.event(number, pipeline, select),
             Item::PassedOver(passed_over) => self.pass_over(number, &passed_over, pipeline),
             Item::Update(origin, mut update) => {
@@ -213,7 +294,9 @@ impl Merge {
             Item::Tick(tick) => {
                 stream.tick(&tick, pipeline);
                 pipeline.settle(self.settled_ns());
-                pipeline.advance(tick.now_ns, self.missing());
+                if !is_too_late {
+                    pipeline.advance(tick.now_ns, self.missing());
+                }
             }
             Item::Loss(lost) => {
                 stream.unexplained.explain(lost.events);
@@ -226,6 +309,25 @@ impl Merge {
             Item::Section(info) => stream.begin(&info, pipeline),
             Item::Ready | Item::Counts(_) | Item::End(_) => {}
         }
+        self.front_ns = self.front_ns.max(ns);
+    }
+
+    /// Whether the others have gone on beyond that time without waiting.
+    fn is_too_late(&self, ns: u64) -> bool {
+        self.patience.is_some() && ns.saturating_add(SLACK_NS) < self.front_ns
+    }
+
+    /// Counts an event that comes too late for its path.
+    fn leave_out_late(&mut self, number: usize, pipeline: &mut Pipeline) {
+        let stream = &mut self.streams[number];
+        stream.too_late += 1;
+        let Some(event) = stream.chain.event() else {
+            return;
+        };
+        let interface = stream.numbers.point(event.interface).unwrap_or(OTHERS);
+        let tap = (interface, event.direction);
+        let count = pipeline.taps_mut().0.entry(tap).or_default();
+        count.unrecorded += 1;
     }
 
     fn note_watch(&mut self, stream: usize, update: &Update, now_ns: u64) {
@@ -255,8 +357,10 @@ impl Merge {
     /// The time until which the losses of all sessions are known: a session reports its losses
     /// before later items. Captures of other tools never report any.
     fn settled_ns(&self) -> u64 {
-        let reports =
-            |stream: &&Stream| !stream.is_over && !stream.is_held && stream.chain.is_own();
+        let reports = |stream: &&Stream| {
+            let is_there = !stream.is_over && !stream.is_held && !stream.is_behind;
+            is_there && stream.chain.is_own()
+        };
         let settled = self.streams.iter().filter(reports);
         let settled = settled.map(|stream| stream.known_ns);
         settled.min().unwrap_or(u64::MAX)

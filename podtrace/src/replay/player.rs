@@ -21,12 +21,13 @@ use crate::{
     packet::DecodeOptions,
     pipeline::{Pipeline, consumer::Consumer},
     replay::{
+        cluster::{Cluster, PATIENCE},
         merge::{Merge, Step, Stream},
         options::{PlayerOptions, Span},
         progress::{Progress, ShowLine},
     },
     select::register::Register,
-    session::{reader::ReaderOptions, recorder::Outline},
+    session::{chain::Chain, reader::ReaderOptions, recorder::Outline},
     signals::Stop,
     sink,
     text::{count::counted, escape::escape, sanitize::sanitize},
@@ -57,6 +58,8 @@ pub(crate) struct Player<'a> {
     pub(crate) show_progress: Option<ShowLine>,
     /// Ends the replay early.
     stop: Stop,
+    /// The sessions, if they are recorded meanwhile.
+    cluster: Option<Cluster>,
 }
 
 /// The files that consumers are made for.
@@ -98,6 +101,31 @@ impl Player<'_> {
             shows_numbers: true,
             stop,
             show_progress: None,
+            cluster: None,
+        })
+    }
+
+    /// Follows sessions that are recorded meanwhile; `stop`: set to end them.
+    pub(crate) fn live(
+        args: &PlayerOptions,
+        cluster: Cluster,
+        stop: Stop,
+    ) -> anyhow::Result<Player<'_>> {
+        Ok(Player {
+            args,
+            may_grow: false,
+            inputs: cluster.inputs(),
+            notices: Vec::new(),
+            follow: true,
+            speed: None,
+            selection: Selection::of(args)?,
+            vantage: None,
+            is_recorded: false,
+            shows_bytes: false,
+            shows_numbers: true,
+            stop,
+            show_progress: None,
+            cluster: Some(cluster),
         })
     }
 
@@ -108,7 +136,7 @@ impl Player<'_> {
     ) -> anyhow::Result<Played> {
         let mut inputs = std::mem::take(&mut self.inputs);
         let wants_end = matches!(self.args.last, Some(Span::Time(_)));
-        if self.follow && inputs.len() > 1 && self.args.clock_offset.is_empty() {
+        if self.may_grow && inputs.len() > 1 && self.args.clock_offset.is_empty() {
             sink::tell("the clocks of growing files are taken as they are (--clock-offset)");
         }
         let needs_prescan = (inputs.len() > 1 && !self.follow) || wants_end;
@@ -145,7 +173,11 @@ impl Player<'_> {
         };
         // An input that cannot be read must leave no output behind.
         let keeps_bytes = self.is_recorded || self.shows_bytes;
-        let merge = Merge::new(self.streams(&inputs, prescan.as_ref(), keeps_bytes)?);
+        let streams = self.streams(&inputs, prescan.as_ref(), keeps_bytes)?;
+        let merge = match self.cluster {
+            Some(_) => Merge::live(streams, PATIENCE),
+            None => Merge::new(streams),
+        };
         let may_differ = |stream: &Stream| stream.chain().is_pcapng();
         if !self.needs_outline(&inputs) && merge.streams().iter().any(may_differ) {
             // Another link layer may follow, at which libpcap stops.
@@ -221,7 +253,10 @@ impl Player<'_> {
     fn introduce(&self, inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeline) {
         let nodes: Vec<_> = inputs::firsts(inputs).map(Input::nodes).collect();
         let files: usize = inputs.iter().map(|input| input.files().len()).sum();
-        let source = counted(files as u64, "file");
+        let source = match self.cluster {
+            Some(_) => counted(inputs.len() as u64, "agent"),
+            None => counted(files as u64, "file"),
+        };
         let start = Start {
             nodes: nodes.iter().flatten().cloned().collect(),
             source: Some(source),
@@ -237,7 +272,7 @@ impl Player<'_> {
     }
 
     fn streams(
-        &self,
+        &mut self,
         inputs: &[Input],
         prescan: Option<&Prescan>,
         keep_captured: bool,
@@ -248,11 +283,16 @@ impl Player<'_> {
         };
         let numbers = inputs::numbers(inputs);
         let streams = inputs.iter().zip(numbers).enumerate();
+        let mut cluster = self.cluster.as_mut();
         streams
             .map(|(number, (input, (session, nodes)))| {
                 let line = prescan.and_then(|prescan| prescan.line(number));
                 let origin = Origin { session, nodes };
-                let chain = input.open(options.clone(), self.may_grow)?;
+                let live = cluster.as_mut().and_then(|cluster| cluster.take(number));
+                let chain = match live {
+                    Some(session) => Chain::live(session, options.clone()),
+                    None => input.open(options.clone(), self.may_grow)?,
+                };
                 let stream = Stream::new(chain, origin, line);
                 let stream = stream.continuing(input.after().to_vec(), input.shift_ns());
                 Ok(stream.beside(input.beside().to_vec()))
@@ -320,6 +360,9 @@ impl Player<'_> {
             true => pipeline.shown_ns(),
             false => recorded_ns,
         };
+        if let Some(cluster) = &self.cluster {
+            cluster.sum_up(&merge, pipeline);
+        }
         let reported = report(&merge, is_cut, pipeline);
         let summary = pipeline.end(duration_ns);
         let total = summary.total();
@@ -343,6 +386,12 @@ impl Player<'_> {
         pipeline: &mut Pipeline,
         has_read: &mut bool,
     ) -> anyhow::Result<()> {
+        if let Some(mut cluster) = self.cluster.take() {
+            let read = self.read_live(&mut cluster, merge, pipeline);
+            self.cluster = Some(cluster);
+            *has_read = true;
+            return read;
+        }
         let mut pace = self.speed.map(Pace::new);
         while !pipeline.is_done() && !self.stop.is_set() {
             if *has_read && merge.would_wait() {
@@ -367,6 +416,35 @@ impl Player<'_> {
                 }
             }
         }
+        Ok(())
+    }
+}
+
+impl Player<'_> {
+    /// Reads what the agents stream until they end, are to end, or enough is read.
+    fn read_live(
+        &mut self,
+        cluster: &mut Cluster,
+        merge: &mut Merge,
+        pipeline: &mut Pipeline,
+    ) -> anyhow::Result<()> {
+        while !pipeline.is_done() && !cluster.is_over() {
+            if self.stop.is_set() {
+                cluster.end();
+            }
+            cluster.correct(merge, pipeline);
+            match merge.step(pipeline, &mut self.selection, true)? {
+                Step::Over => break,
+                Step::At(_) => {}
+                Step::Waiting => {
+                    cluster.tell_ends(pipeline);
+                    pipeline.flush()?;
+                    cluster.pause(&self.stop)?;
+                }
+            }
+        }
+        cluster.end();
+        cluster.tell_ends(pipeline);
         Ok(())
     }
 }

@@ -1,21 +1,17 @@
 //! A first pass over the files: compares the clocks of the nodes, and finds the last
 //! packet.
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use anyhow::bail;
-use podtrace_ebpf::record::Direction;
 
 use super::{
     inputs::{Input, firsts, hop_timeout_ns, kernels, reader_options},
     options::PlayerOptions,
     same::{Copy, Sightings},
+    uplinks::Uplinks,
 };
 use crate::{
-    clock::nodes::{Clock, Crossings, Doubts, Line, Side},
-    model::tap_point::Role,
+    clock::nodes::{Clock, Crossings, Doubts, Line},
     session::reader::{Item, ReaderOptions},
     signals::Stop,
     text::names::list,
@@ -198,16 +194,14 @@ fn scan(
     let mut chain = input.open(options, false)?;
     // Packets behind damage count as well.
     chain.end();
-    let mut uplinks = HashSet::new();
+    let mut uplinks = Uplinks::default();
     let mut times = Times::default();
     while let Some(item) = chain.next_item()? {
+        uplinks.note(&item);
         match item {
             Item::Update(_, Update::TapPoint { number, point }) => {
                 sightings.place(number, &point);
                 times.links.extend(point.captured_link);
-                if point.role == Role::Uplink {
-                    uplinks.insert(number);
-                }
             }
             Item::Event => {
                 let Some(event) = chain.event() else {
@@ -220,13 +214,7 @@ fn scan(
                 if is_beside(event.ts_ns) {
                     continue;
                 }
-                let side = match event.direction {
-                    _ if !uplinks.contains(&event.interface) => None,
-                    Direction::Egress => Some(Side::Left),
-                    Direction::Ingress => Some(Side::Entered),
-                    Direction::Socket | Direction::Unknown => None,
-                };
-                match side {
+                match uplinks.side(event) {
                     Some(side) => crossings.record(kernel, &event.packet.key(), side, ts_ns),
                     None if uplinks.is_empty() => {
                         crossings.record_anywhere(kernel, &event.packet.key());

@@ -120,6 +120,14 @@ impl Chain {
         Ok(Self::of((source, is_pcapng), options, next))
     }
 
+    /// A session that is recorded meanwhile.
+    #[must_use]
+    pub fn live(session: Ahead, options: ReaderOptions) -> Self {
+        let mut chain = Self::of((Source::Ahead(session), true), options, VecDeque::new());
+        chain.is_over = true;
+        chain
+    }
+
     /// Takes the files for parts of one capture of another tool: each numbers the interfaces
     /// anew.
     #[must_use]

@@ -6,6 +6,7 @@ mod plain;
 mod zstd;
 
 use std::{
+    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -163,6 +164,18 @@ pub fn open(path: &Path, stop: &Stop) -> Result<Opened, InputError> {
             source,
         },
     })?;
+    opened(path, plain)
+}
+
+/// As [`open`], of a pipe whose reading never waits; `path` is what errors name.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn over(path: &Path, pipe: File, stop: &Stop) -> Result<Opened, InputError> {
+    opened(path, Plain::of(pipe, stop))
+}
+
+fn opened(path: &Path, plain: Plain) -> Result<Opened, InputError> {
     unpack(Box::new(Counted(plain))).map_err(|source| InputError::Read {
         path: path.to_owned(),
         source,

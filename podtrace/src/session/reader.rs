@@ -15,6 +15,7 @@ mod passed_over;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -31,7 +32,7 @@ use crate::{
     signals::Stop,
     text::escape::shown,
 };
-pub use ahead::Ahead;
+pub use ahead::{Ahead, Watch};
 use begin::Format;
 use capture::Capture;
 pub use items::Item;
@@ -137,6 +138,14 @@ impl Reader {
     /// When it cannot be opened or is not a capture.
     pub fn open(path: &Path, options: ReaderOptions) -> Result<Self, InputError> {
         Self::new(path, input::open(path, &options.stop)?, options)
+    }
+
+    /// Reads a session that comes by a pipe whose reading never waits; `name` stands for its path.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not a capture.
+    pub fn over(name: &Path, pipe: File, options: ReaderOptions) -> Result<Self, InputError> {
+        Self::new(name, input::over(name, pipe, &options.stop)?, options)
     }
 
     fn new(path: &Path, opened: Opened, options: ReaderOptions) -> Result<Self, InputError> {

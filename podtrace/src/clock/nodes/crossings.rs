@@ -8,6 +8,9 @@ use crate::packet::PacketKey;
 /// Maximum number of packets to remember, which take at most 26 MiB.
 const CAPACITY: usize = 1 << 18;
 
+/// Upper bound of the messages from one session to another.
+const MESSAGES_MAX: usize = 64;
+
 /// The seeds are fixed, so that a recording yields the same clocks each time.
 type Hashing = BuildHasherDefault<DefaultHasher>;
 
@@ -37,6 +40,8 @@ pub struct Crossings {
     /// Sessions that do not show which way packets went, and saw one that another session
     /// saw, and those others.
     shared: BTreeSet<u16>,
+    /// What else left one session's node before it reached another's.
+    messages: Journeys,
 }
 
 /// Where and when one packet was seen on each [`Side`].
@@ -55,7 +60,9 @@ impl Crossings {
         Self::with_capacity(sessions, CAPACITY)
     }
 
-    pub(super) fn with_capacity(sessions: usize, capacity: usize) -> Self {
+    /// As [`Self::new`], which remembers so many packets at most.
+    #[must_use]
+    pub fn with_capacity(sessions: usize, capacity: usize) -> Self {
         Self {
             sessions,
             capacity,
@@ -65,7 +72,18 @@ impl Crossings {
             equal_times: 0,
             elsewhere: HashMap::default(),
             shared: BTreeSet::new(),
+            messages: Journeys::new(),
         }
+    }
+
+    /// Records that something left the node of `from` at one time and reached that of `to` at
+    /// another, each by the clock of its session. The latest of each pair are remembered.
+    pub fn record_message(&mut self, (from, to): (usize, usize), times_ns: [u64; 2]) {
+        let all = self.messages.entry((from, to)).or_default();
+        if all.len() == MESSAGES_MAX {
+            all.remove(0);
+        }
+        all.push(times_ns);
     }
 
     /// Number of sessions.
@@ -170,7 +188,7 @@ impl Crossings {
 
     /// The packets that one session saw leave and another saw enter.
     pub(super) fn journeys(&self) -> Journeys {
-        let mut journeys = Journeys::new();
+        let mut journeys = self.messages.clone();
         for Crossing { sessions, times_ns } in self.packets.values() {
             if let [Some(left), Some(entered)] = *sessions
                 && left != entered

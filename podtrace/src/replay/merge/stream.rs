@@ -3,6 +3,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::Arc,
+    time::Instant,
 };
 
 use podtrace_ebpf::record::Direction;
@@ -64,6 +65,14 @@ pub struct Stream {
     /// Whether its own ticks advance its time.
     pub(super) has_ticks: bool,
     pub(super) is_over: bool,
+    /// The least time of events to come: those before another correction of the clock are behind.
+    floor_ns: u64,
+    /// Since when others wait for its next item, if it is recorded meanwhile.
+    pub(super) awaited: Option<Instant>,
+    /// Whether others go on without it.
+    pub(super) is_behind: bool,
+    /// Events that came when others had gone on without it.
+    pub(super) too_late: u64,
     /// Events that the selection left out.
     pub(super) filtered: TapCounts,
     /// Events beyond those that were counted when they were recorded.
@@ -108,6 +117,10 @@ impl Stream {
             first_ns: None,
             has_ticks: false,
             is_over: false,
+            floor_ns: 0,
+            awaited: None,
+            is_behind: false,
+            too_late: 0,
             filtered: TapCounts::new(),
             surplus: 0,
         }
@@ -138,6 +151,18 @@ impl Stream {
         self.known_ns = end_ns;
         self.unexplained.begin(end_ns);
         self.unrecorded.begin(end_ns);
+    }
+
+    /// Events that came when others had gone on without it.
+    #[must_use]
+    pub fn too_late(&self) -> u64 {
+        self.too_late
+    }
+
+    /// Corrects its clock by another line from its next item on.
+    pub(super) fn correct(&mut self, line: Arc<Line>) {
+        self.line = Some(line);
+        self.floor_ns = self.now_ns;
     }
 
     /// Events beyond those that were counted when they were recorded.
@@ -173,9 +198,10 @@ impl Stream {
         };
         let line = self.line.as_deref();
         let shift_ns = self.shift_ns;
+        let floor_ns = self.floor_ns;
         let corrected = |ns: u64| {
             let ns = ns.saturating_add_signed(shift_ns);
-            line.map_or(ns, |line| line.to_reference(ns))
+            line.map_or(ns, |line| line.to_reference(ns)).max(floor_ns)
         };
         let mut is_arrival = false;
         let own_ns = match &mut item {
@@ -266,8 +292,13 @@ impl Stream {
     /// Records that the session's packets of that time are not all there: what was not captured,
     /// is damaged or left out is not lost.
     pub(super) fn watches_nothing(&self, from_ns: u64, to_ns: u64, pipeline: &mut Pipeline) {
-        self.state_untapped((1, 0, 0), (from_ns, from_ns), pipeline);
+        self.begins_to_miss(from_ns, pipeline);
         self.state_untapped(self.untapped_here(), (from_ns, to_ns), pipeline);
+    }
+
+    /// Records that the session's packets are not all there from that time on.
+    pub(super) fn begins_to_miss(&self, from_ns: u64, pipeline: &mut Pipeline) {
+        self.state_untapped((1, 0, 0), (from_ns, from_ns), pipeline);
     }
 
     /// The interfaces without a tap: to come, refused, partial.

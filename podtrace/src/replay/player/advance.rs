@@ -78,7 +78,7 @@ impl Player<'_> {
     ) -> anyhow::Result<u64> {
         let mut pipeline = self.pipeline(inputs, prescan);
         pipeline.remember_last(packets);
-        let first = Player {
+        let mut first = Player {
             args: self.args,
             inputs: Vec::new(),
             notices: Vec::new(),
@@ -98,6 +98,7 @@ impl Player<'_> {
             shows_numbers: true,
             stop: self.stop.clone(),
             show_progress: None,
+            cluster: None,
         };
         let merge = Merge::new(first.streams(inputs, prescan, false)?);
         first.play(merge, prescan, &mut pipeline, None)?;

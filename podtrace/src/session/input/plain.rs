@@ -30,8 +30,13 @@ impl Plain {
             }
             file
         };
+        Ok(Self::of(file, stop))
+    }
+
+    /// Takes a pipe that another thread writes to; reading it must not wait.
+    pub(super) fn of(file: File, stop: &Stop) -> Self {
         let stop = stop.clone();
-        Ok(Self { file, stop })
+        Self { file, stop }
     }
 }
 

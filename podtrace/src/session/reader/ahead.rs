@@ -10,7 +10,10 @@ use std::{
 use super::{Item, Reader, Unread};
 use crate::{
     model::event::Event,
-    session::input::{Damage, InputError, is_stream},
+    session::{
+        format::SectionInfo,
+        input::{Damage, InputError, is_stream},
+    },
 };
 
 /// Items of a file handed over at a time.
@@ -32,6 +35,9 @@ enum Given {
 
 type Batch = Result<Vec<Given>, InputError>;
 
+/// Sees each item as soon as it was read, before those who ask for it.
+pub type Watch = Box<dyn FnMut(&Item, Option<&Event>) + Send>;
+
 /// A file being read to its end.
 pub struct Ahead {
     path: PathBuf,
@@ -51,15 +57,31 @@ impl Ahead {
     /// # Errors
     /// When no thread can be started.
     pub fn new(reader: Reader) -> Result<Self, InputError> {
-        let path = reader.path().to_owned();
-        let (batch, queue) = if is_stream(&path) {
+        let sizes = if is_stream(reader.path()) {
             (1, STREAM_QUEUE)
         } else {
             (BATCH, QUEUE)
         };
+        Self::start(reader, sizes, Box::new(|_, _| {}))
+    }
+
+    /// As [`Self::new`], of a session that is recorded meanwhile; `watch` sees its items first.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn live(reader: Reader, watch: Watch) -> Result<Self, InputError> {
+        Self::start(reader, (1, STREAM_QUEUE), watch)
+    }
+
+    fn start(
+        reader: Reader,
+        (batch, queue): (usize, usize),
+        watch: Watch,
+    ) -> Result<Self, InputError> {
+        let path = reader.path().to_owned();
         let (sender, batches) = sync_channel(queue);
         let thread = thread::Builder::new().name("reader".into());
-        let spawned = thread.spawn(move || read(reader, batch, &sender));
+        let spawned = thread.spawn(move || read(reader, batch, &sender, watch));
         if let Err(source) = spawned {
             return Err(InputError::Read { path, source });
         }
@@ -90,6 +112,25 @@ impl Ahead {
             Err(error) => return error == TryRecvError::Empty,
         }
         false
+    }
+
+    /// The header of the session, if it is the next item, for which it waits.
+    ///
+    /// # Errors
+    /// When the session cannot be read.
+    pub fn peek_section(&mut self) -> Result<Option<&SectionInfo>, InputError> {
+        if self.taken == self.batch.len() {
+            let next = self.next.take().map_or_else(|| self.batches.recv(), Ok);
+            self.batch = next.unwrap_or_else(|_ended| Ok(Vec::new()))?;
+            self.taken = 0;
+        }
+        Ok(match self.batch.get(self.taken) {
+            Some(Given::Item(item)) => match &**item {
+                Item::Section(info) => Some(info),
+                _ => None,
+            },
+            _ => None,
+        })
     }
 
     /// [`Reader::next_item`] and, at the end of the file, the items that [`Reader::finish`]
@@ -140,14 +181,14 @@ impl Ahead {
 }
 
 /// Reads all batches; ends early if the receiver is dropped.
-fn read(mut reader: Reader, size: usize, sender: &SyncSender<Batch>) {
+fn read(mut reader: Reader, size: usize, sender: &SyncSender<Batch>, mut watch: Watch) {
     let mut unread = Unread::default();
     for is_over in [false, true] {
         if is_over {
             reader.finish();
         }
         loop {
-            let (batch, is_last) = fill(&mut reader, size, &mut unread);
+            let (batch, is_last) = fill(&mut reader, size, &mut unread, &mut watch);
             let is_over = is_last || batch.is_err();
             if sender.send(batch).is_err() {
                 return;
@@ -160,7 +201,7 @@ fn read(mut reader: Reader, size: usize, sender: &SyncSender<Batch>) {
 }
 
 /// The next batch, and whether it is the last.
-fn fill(reader: &mut Reader, size: usize, unread: &mut Unread) -> (Batch, bool) {
+fn fill(reader: &mut Reader, size: usize, unread: &mut Unread, watch: &mut Watch) -> (Batch, bool) {
     let mut batch = Vec::with_capacity(size + 2);
     while batch.len() < size {
         let item = match reader.next_item() {
@@ -173,6 +214,9 @@ fn fill(reader: &mut Reader, size: usize, unread: &mut Unread) -> (Batch, bool) 
         if unread != reader.unread() {
             unread.clone_from(reader.unread());
             batch.push(Given::Unread(unread.clone()));
+        }
+        if let Some(item) = &item {
+            watch(item, reader.event.as_ref());
         }
         match item {
             None => return (Ok(batch), true),

@@ -1,0 +1,28 @@
+//! Agents of nodes: what a console asks them, over which connection, and what they answer.
+//!
+//! An agent is a process of its own for each console's trace: `podtrace record` to a pipe, whose
+//! session it hands on. So what a console sees is what a recording would hold, in its format, and
+//! nothing of a trace outlives its process.
+mod address;
+mod client;
+mod error;
+mod listen;
+mod request;
+mod server;
+mod stdio;
+#[cfg(test)]
+mod tests;
+mod trace;
+
+pub use address::Address;
+pub use client::{Agent, Control};
+pub use error::AgentError;
+pub use listen::{Listener, serve};
+pub use request::Request;
+pub use server::ServeOptions;
+
+/// The protocol, of `podtrace/proto/agent.proto`.
+#[expect(missing_docs, unused_qualifications, reason = "it is generated")]
+mod proto {
+    tonic::include_proto!("podtrace.agent.v1");
+}

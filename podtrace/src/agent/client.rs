@@ -1,0 +1,297 @@
+//! A console's side of an agent.
+use std::{
+    fs::File,
+    future::ready,
+    io,
+    os::{fd::OwnedFd, unix::net::UnixStream as Pipe},
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use futures_util::{StreamExt as _, stream};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, join},
+    net::UnixStream,
+    process::{Child, Command},
+    sync::oneshot,
+    time::timeout,
+};
+use tonic::{
+    Streaming,
+    transport::{Channel, Endpoint},
+};
+use tower::service_fn;
+
+use super::{
+    Address, AgentError, Request,
+    error::{PATIENCE, in_words},
+    proto::{
+        HelloReply, HelloRequest, TimeRequest, TraceReply, agent_client::AgentClient,
+        trace_reply::Part,
+    },
+};
+use crate::{
+    cause::chain,
+    text::{
+        sanitize::{sanitize, sanitize_lines},
+        system_error::without_numbers,
+    },
+};
+
+/// What ssh runs on the node.
+const AGENT: &str = "sudo -n podtrace agent --stdio";
+/// Upper bound of a message: agents send at most 64 KiB of a session in one.
+const MESSAGE_MAX: usize = 1 << 20;
+
+/// A connection to an agent.
+pub struct Agent {
+    client: AgentClient<Channel>,
+    /// Name of the agent's host, safe to show.
+    host: String,
+    gives_payload: bool,
+    /// The command that leads to it, which ends with the connection.
+    _command: Option<Child>,
+}
+
+impl Agent {
+    /// Connects to an agent.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or does not answer.
+    pub async fn connect(address: &Address) -> Result<Self, AgentError> {
+        let connected = timeout(PATIENCE, Self::open(address)).await;
+        connected.unwrap_or(Err(AgentError::SILENT))
+    }
+
+    async fn open(address: &Address) -> Result<Self, AgentError> {
+        let (channel, command) = match address {
+            Address::Unix(path) => {
+                let stream = UnixStream::connect(path).await;
+                let stream = stream.map_err(|error| AgentError::Connect {
+                    reason: without_numbers(&error.to_string()),
+                })?;
+                (over(stream).await?, None)
+            }
+            Address::Exec(command) => by_command("sh", &["-c", command]).await?,
+            Address::Ssh { destination, port } => {
+                let port = port.map(|port| port.to_string());
+                let mut arguments = vec!["-T", "-o", "BatchMode=yes"];
+                if let Some(port) = &port {
+                    arguments.extend(["-p", port]);
+                }
+                arguments.extend(["--", destination, AGENT]);
+                by_command("ssh", &arguments).await?
+            }
+        };
+        let mut client = AgentClient::new(channel).max_decoding_message_size(MESSAGE_MAX);
+        let hello = HelloRequest {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        let HelloReply {
+            host,
+            gives_payload,
+            ..
+        } = client.hello(hello).await?.into_inner();
+        Ok(Self {
+            client,
+            host: sanitize(&host),
+            gives_payload,
+            _command: command,
+        })
+    }
+
+    /// Name of its host, safe to show.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether it gives out what packets carry.
+    #[must_use]
+    pub fn gives_payload(&self) -> bool {
+        self.gives_payload
+    }
+
+    /// What its clock shows, in nanoseconds of its CLOCK_MONOTONIC.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn time(&mut self) -> Result<u64, AgentError> {
+        let asked = timeout(PATIENCE, self.client.time(TimeRequest {})).await;
+        let asked = asked.map_err(|_elapsed| AgentError::SILENT)?;
+        Ok(asked?.into_inner().monotonic_ns)
+    }
+
+    /// Starts a trace; returns once its session begins.
+    ///
+    /// # Errors
+    /// When it refuses, or its trace cannot start.
+    pub async fn trace(&mut self, request: &Request) -> Result<Trace, AgentError> {
+        let (end, asked_to_end) = oneshot::channel::<()>();
+        let requests = stream::iter([request.to_message()]);
+        // The stream of requests ends when the trace is to.
+        let rest = stream::once(asked_to_end).filter_map(|_| ready(None));
+        let replies = self.client.trace(requests.chain(rest)).await?.into_inner();
+        let (session, sender) = pipe().map_err(|error| AgentError::System("a pipe", error))?;
+        let failure = Failure::default();
+        let (first, begun) = oneshot::channel();
+        tokio::spawn(receive(replies, sender, failure.clone(), first));
+        match timeout(PATIENCE, begun).await {
+            Ok(Ok(())) => Ok(Trace {
+                session,
+                end: Some(end),
+                failure,
+            }),
+            Ok(Err(_)) => {
+                let why = failure.take();
+                let ended = || "its trace ended before it began".to_owned();
+                Err(AgentError::Refused(why.unwrap_or_else(ended)))
+            }
+            Err(_elapsed) => Err(AgentError::SILENT),
+        }
+    }
+}
+
+/// A trace of an agent. Dropping it ends the trace.
+pub struct Trace {
+    /// Its session, as the bytes of a recording.
+    pub session: File,
+    /// Dropped to end the trace.
+    end: Option<oneshot::Sender<()>>,
+    failure: Failure,
+}
+
+impl Trace {
+    /// What ends the trace, and tells why it failed, once the session was taken.
+    #[must_use]
+    pub fn into_parts(self) -> (File, Control) {
+        let Self {
+            session,
+            end,
+            failure,
+        } = self;
+        (session, Control { end, failure })
+    }
+}
+
+/// Ends a trace, and tells why it failed.
+pub struct Control {
+    end: Option<oneshot::Sender<()>>,
+    failure: Failure,
+}
+
+impl Control {
+    /// Asks the trace to end; what is on its way follows.
+    pub fn end(&mut self) {
+        self.end = None;
+    }
+
+    /// Why the session has ended before it was asked to, once.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.failure.take()
+    }
+}
+
+/// Why a session has ended, if it failed.
+#[derive(Clone, Default)]
+struct Failure(Arc<Mutex<Option<String>>>);
+
+impl Failure {
+    fn set(&self, words: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+    }
+
+    fn take(&self) -> Option<String> {
+        let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        words.take()
+    }
+}
+
+/// A connection over a stream.
+async fn over(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<Channel, AgentError> {
+    let mut stream = Some(TokioIo::new(stream));
+    // The address is not looked at. There is one connection: it cannot be opened again.
+    let endpoint = Endpoint::from_static("http://podtrace");
+    let connected = endpoint.connect_with_connector(service_fn(move |_| {
+        let stream = stream.take().ok_or(io::ErrorKind::NotConnected);
+        ready(stream.map_err(io::Error::from))
+    }));
+    connected.await.map_err(|error| AgentError::Connect {
+        reason: chain(&error),
+    })
+}
+
+/// A connection over the standard input and output of a command.
+async fn by_command(
+    program: &str,
+    arguments: &[&str],
+) -> Result<(Channel, Option<Child>), AgentError> {
+    let mut command = Command::new(program);
+    // What it says goes to standard error, and so to the user.
+    command
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        // Ctrl-C is for the console, which ends the trace in order.
+        .process_group(0)
+        .kill_on_drop(true);
+    let failed = |source| AgentError::Run {
+        program: program.to_owned(),
+        source,
+    };
+    let mut child = command.spawn().map_err(failed)?;
+    let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(failed(io::ErrorKind::BrokenPipe.into()));
+    };
+    Ok((over(join(output, input)).await?, Some(child)))
+}
+
+/// The reading end of a pipe for another thread, and the end to write to.
+fn pipe() -> io::Result<(File, UnixStream)> {
+    let (session, sender) = Pipe::pair()?;
+    sender.set_nonblocking(true)?;
+    // The reader polls before it reads.
+    session.set_nonblocking(true)?;
+    Ok((
+        File::from(OwnedFd::from(session)),
+        UnixStream::from_std(sender)?,
+    ))
+}
+
+/// Writes a session to the pipe until it ends, or its reader leaves. `first`: told that it begins.
+async fn receive(
+    mut replies: Streaming<TraceReply>,
+    mut session: UnixStream,
+    failure: Failure,
+    first: oneshot::Sender<()>,
+) {
+    let mut first = Some(first);
+    loop {
+        let part = match replies.message().await {
+            Ok(Some(TraceReply { part })) => part,
+            Ok(None) => return failure.set("the connection ended".to_owned()),
+            Err(status) => return failure.set(in_words(&status)),
+        };
+        match part {
+            Some(Part::Session(bytes)) => {
+                if session.write_all(&bytes).await.is_err() {
+                    return;
+                }
+                // Its receiver may have given up.
+                let _ = first.take().map(|first| first.send(()));
+            }
+            Some(Part::End(end)) => {
+                if !end.error.is_empty() {
+                    failure.set(sanitize_lines(&end.error));
+                }
+                return;
+            }
+            // Of a newer agent.
+            None => {}
+        }
+    }
+}

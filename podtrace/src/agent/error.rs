@@ -1,0 +1,87 @@
+//! Why an agent could not be reached, or failed.
+use std::{io, path::PathBuf, time::Duration};
+
+use thiserror::Error;
+use tonic::{Code, Status};
+
+use crate::{cause::causes, text::sanitize::sanitize};
+
+/// How long an agent may take to answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Why an agent could not be reached, or failed.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// The command that leads to it cannot be run.
+    #[error("failed to run {program}")]
+    Run {
+        /// The program.
+        program: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no connection.
+    #[error("no connection{}", beside(.reason))]
+    Connect {
+        /// Why, in words.
+        reason: String,
+    },
+    /// It does not answer.
+    #[error("no answer within {} s", .0.as_secs())]
+    Silent(Duration),
+    /// It answers that it cannot, or the connection broke.
+    #[error("{0}")]
+    Refused(String),
+    /// The socket to listen at.
+    #[error("failed to listen at {}", .path.display())]
+    Listen {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What the system refuses.
+    #[error("{0}")]
+    System(&'static str, #[source] io::Error),
+}
+
+impl AgentError {
+    /// It does not answer in time.
+    pub(super) const SILENT: Self = Self::Silent(PATIENCE);
+}
+
+fn beside(reason: &str) -> String {
+    match reason {
+        "" => String::new(),
+        reason => format!(": {reason}"),
+    }
+}
+
+impl From<Status> for AgentError {
+    fn from(status: Status) -> Self {
+        Self::Refused(in_words(&status))
+    }
+}
+
+/// A status in words that are safe to show; an agent may send anything.
+pub(super) fn in_words(status: &Status) -> String {
+    let message = sanitize(status.message());
+    match status.code() {
+        Code::Unimplemented => {
+            "it does not know this request: its podtrace is older, or no podtrace".to_owned()
+        }
+        // The transport's own words hide what the system says.
+        Code::Unknown | Code::Unavailable
+            if message.is_empty() || message.contains("transport") =>
+        {
+            match causes(status).last().map(ToString::to_string) {
+                Some(cause) if !cause.contains("transport") => {
+                    format!("the connection broke: {}", sanitize(&cause))
+                }
+                _ => "the connection broke".to_owned(),
+            }
+        }
+        _ if message.is_empty() => format!("it answered {:?}", status.code()),
+        _ => message,
+    }
+}

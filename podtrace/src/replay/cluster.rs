@@ -1,0 +1,179 @@
+//! Sessions of several nodes that are recorded meanwhile: their clocks, their losses, their ends.
+mod clocks;
+
+use std::{
+    fs::File,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{inputs::Input, merge::Merge};
+use crate::{
+    agent::Control,
+    pipeline::Pipeline,
+    session::{
+        format::SectionInfo,
+        reader::{Ahead, Reader, ReaderOptions},
+    },
+    signals::Stop,
+    text::{count::counted, sanitize::sanitize},
+};
+pub(crate) use clocks::{Clocks, Messages};
+
+/// How long the others wait for a node's packets.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// How long the sessions may take to end once they were asked to.
+const END: Duration = Duration::from_secs(3);
+/// Pause between two looks at what has come.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// A node's session, as an agent streams it.
+pub(crate) struct Feed {
+    /// Where the agent is, safe to show.
+    name: String,
+    pub(super) info: SectionInfo,
+    session: Option<Ahead>,
+    control: Control,
+    /// Whether its end was told.
+    is_told: bool,
+}
+
+impl Feed {
+    /// Reads the begin of a session. `number`: its place among those of all nodes.
+    ///
+    /// # Errors
+    /// When it is no session of podtrace.
+    pub(crate) fn begin(
+        name: String,
+        (pipe, control): (File, Control),
+        (options, clocks): (ReaderOptions, &Clocks),
+        number: usize,
+    ) -> anyhow::Result<Self> {
+        let reader = Reader::over(Path::new(&name), pipe, options)?;
+        let mut session = Ahead::live(reader, clocks.watch(number))?;
+        let Some(info) = session.peek_section()?.cloned() else {
+            anyhow::bail!("{name} streams no session of podtrace");
+        };
+        Ok(Self {
+            name,
+            info,
+            session: Some(session),
+            control,
+            is_told: false,
+        })
+    }
+
+    /// UTC nanoseconds at zero of its clock.
+    pub(crate) fn epoch_ns(&self) -> i64 {
+        self.info.epoch_ns
+    }
+}
+
+/// The sessions of all nodes.
+pub(crate) struct Cluster {
+    feeds: Vec<Feed>,
+    clocks: Clocks,
+    /// When the sessions have to have ended, once they were asked to.
+    until: Option<Instant>,
+}
+
+impl Cluster {
+    pub(crate) fn new(feeds: Vec<Feed>, clocks: Clocks) -> Self {
+        Self {
+            feeds,
+            clocks,
+            until: None,
+        }
+    }
+
+    /// The sessions as inputs, the first of which is the reference for the clocks.
+    pub(super) fn inputs(&self) -> Vec<Input> {
+        let all = self.feeds.iter();
+        all.map(|feed| Input::live(feed.info.clone())).collect()
+    }
+
+    /// Takes the session of an input.
+    pub(super) fn take(&mut self, number: usize) -> Option<Ahead> {
+        self.feeds.get_mut(number)?.session.take()
+    }
+
+    /// Corrects the clocks by what is known of them by now.
+    pub(super) fn correct(&mut self, merge: &mut Merge, pipeline: &mut Pipeline) {
+        let Some(solved) = self.clocks.solve_if_due() else {
+            return;
+        };
+        for (number, clock) in solved.clocks.iter().enumerate().skip(1) {
+            merge.correct(number, Arc::clone(&clock.line));
+            if let Some(stream) = merge.streams().get(number) {
+                let known = stream
+                    .nodes()
+                    .map(|node| (node, (number, Arc::clone(&clock.line))));
+                pipeline.world_mut().clocks.extend(known);
+            }
+        }
+        pipeline.world_mut().doubts = solved.doubts;
+    }
+
+    /// Asks all sessions to end.
+    pub(super) fn end(&mut self) {
+        if self.until.is_none() {
+            self.until = Some(Instant::now() + END);
+            self.feeds.iter_mut().for_each(|feed| feed.control.end());
+        }
+    }
+
+    /// Whether the sessions have had time enough to end.
+    pub(super) fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
+    /// Waits for more.
+    pub(super) fn pause(&self, stop: &Stop) -> std::io::Result<()> {
+        match self.until {
+            Some(_) => {
+                thread::sleep(PAUSE);
+                Ok(())
+            }
+            None => stop.sleep(PAUSE),
+        }
+    }
+
+    /// Tells which sessions have failed since it was last asked.
+    pub(super) fn tell_ends(&mut self, pipeline: &mut Pipeline) {
+        for feed in self.feeds.iter_mut().filter(|feed| !feed.is_told) {
+            if let Some(why) = feed.control.failure() {
+                feed.is_told = true;
+                let nodes = feed.info.nodes.join(", ");
+                pipeline.notice(&sanitize(&format!(
+                    "{nodes} ({}): {}; its packets are not seen from here on",
+                    feed.name,
+                    why.lines().next().unwrap_or_default()
+                )));
+            }
+        }
+    }
+
+    /// Tells what came too late, and how well the clocks are known.
+    pub(super) fn sum_up(&self, merge: &Merge, pipeline: &mut Pipeline) {
+        for (feed, stream) in self.feeds.iter().zip(merge.streams()) {
+            if stream.too_late() > 0 {
+                let nodes = feed.info.nodes.join(", ");
+                let events = counted(stream.too_late(), "event");
+                pipeline.notice(&sanitize(&format!(
+                    "{nodes} fell behind for more than {} s: {events} came too late",
+                    PATIENCE.as_secs()
+                )));
+            }
+        }
+        let names: Vec<_> = self
+            .feeds
+            .iter()
+            .map(|feed| feed.info.nodes.join("+"))
+            .collect();
+        for words in self.clocks.in_words(&names) {
+            pipeline.notice(&sanitize(&words));
+        }
+    }
+}
