@@ -22,7 +22,7 @@ pub use request::Request;
 pub use server::ServeOptions;
 
 /// The protocol, of `podtrace/proto/agent.proto`.
-#[expect(missing_docs, unused_qualifications, reason = "it is generated")]
+#[expect(unreachable_pub, unused_qualifications, reason = "it is generated")]
 mod proto {
     tonic::include_proto!("podtrace.agent.v1");
 }

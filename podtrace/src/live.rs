@@ -170,6 +170,7 @@ impl Tracer {
             namespaces: namespaces.len(),
             attach: Some(self.taps.method().as_str().into()),
             source: None,
+            agents: None,
         };
         self.update(&Update::Start(start));
     }

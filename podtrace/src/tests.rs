@@ -1,4 +1,5 @@
 //! Recorder, reader, merge and outputs together: what is recorded is what is read.
+mod agents;
 mod ahead;
 mod apart;
 mod damage;

@@ -5,6 +5,7 @@ mod attaching;
 mod browser;
 mod churn;
 mod clsact;
+mod cluster;
 mod command;
 mod cri_lab;
 mod crossings;

@@ -175,7 +175,8 @@ impl Trace {
     }
 }
 
-/// Ends a trace, and tells why it failed.
+/// Ends a trace, and tells why it failed. The default has nothing to end.
+#[derive(Default)]
 pub struct Control {
     end: Option<oneshot::Sender<()>>,
     failure: Failure,
@@ -185,6 +186,13 @@ impl Control {
     /// Asks the trace to end; what is on its way follows.
     pub fn end(&mut self) {
         self.end = None;
+    }
+
+    /// Whether [`Self::failure`] has something to tell.
+    #[cfg(test)]
+    pub(super) fn has_failed(&self) -> bool {
+        let words = self.failure.0.lock();
+        words.unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     /// Why the session has ended before it was asked to, once.

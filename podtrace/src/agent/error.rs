@@ -4,7 +4,10 @@ use std::{io, path::PathBuf, time::Duration};
 use thiserror::Error;
 use tonic::{Code, Status};
 
-use crate::{cause::causes, text::sanitize::sanitize};
+use crate::{
+    cause::{causes, has_answer},
+    text::{sanitize::sanitize, system_error::without_numbers},
+};
 
 /// How long an agent may take to answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
@@ -70,13 +73,12 @@ pub(super) fn in_words(status: &Status) -> String {
         Code::Unimplemented => {
             "it does not know this request: its podtrace is older, or no podtrace".to_owned()
         }
-        // The transport's own words hide what the system says.
-        Code::Unknown | Code::Unavailable
-            if message.is_empty() || message.contains("transport") =>
-        {
+        // What breaks is told by layers of the transport in words of their own.
+        _ if causes(status).nth(1).is_some() || message.contains("transport") => {
             match causes(status).last().map(ToString::to_string) {
-                Some(cause) if !cause.contains("transport") => {
-                    format!("the connection broke: {}", sanitize(&cause))
+                Some(cause) if is_of_system(status) => {
+                    let cause = without_numbers(&sanitize(&cause));
+                    format!("the connection broke: {cause}")
                 }
                 _ => "the connection broke".to_owned(),
             }
@@ -84,4 +86,9 @@ pub(super) fn in_words(status: &Status) -> String {
         _ if message.is_empty() => format!("it answered {:?}", status.code()),
         _ => message,
     }
+}
+
+/// Whether the system says why.
+fn is_of_system(status: &Status) -> bool {
+    has_answer(status, |error| error.raw_os_error().is_some())
 }

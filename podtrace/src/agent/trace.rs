@@ -31,7 +31,7 @@ const LINE_MAX: usize = 1000;
 /// The process that traces for a console. Dropping it ends it.
 pub(super) struct Process {
     child: Option<Child>,
-    /// The last lines that it said.
+    /// The last error that it told.
     said: Option<JoinHandle<VecDeque<String>>>,
 }
 
@@ -120,23 +120,28 @@ fn signal(child: Option<&Child>, signal: Signal) {
 /// Why the process failed, in its own words.
 fn why(status: ExitStatus, said: &VecDeque<String>) -> String {
     let words: Vec<_> = said.iter().map(String::as_str).collect();
-    match (words.is_empty(), status.signal()) {
-        (false, _) => words.join("\n"),
-        (true, Some(signal)) => format!("podtrace was ended there by signal {signal}"),
-        (true, None) => format!("podtrace ended there with {status}"),
+    match status.signal() {
+        Some(signal) => format!("podtrace was ended there by signal {signal}"),
+        None if words.is_empty() => format!("podtrace ended there with {status}"),
+        None => words.join("\n"),
     }
 }
 
-/// The last lines of what the process says, without its name.
+/// The last error that the process told, without its name.
 async fn last_lines(words: ChildStderr) -> VecDeque<String> {
     let mut reader = BufReader::new(words);
     let mut kept = VecDeque::new();
     while let Ok(Some(line)) = next_line(&mut reader).await {
         let line = String::from_utf8_lossy(&line);
         let line = sanitize(line.trim_end());
-        let line = line.strip_prefix("podtrace: ").unwrap_or(&line).to_owned();
-        if !line.is_empty() {
-            kept.push_back(line);
+        match line.strip_prefix("podtrace: ") {
+            Some(line) => {
+                kept.clear();
+                kept.push_back(line.to_owned());
+            }
+            // What follows an error belongs to it.
+            None if !kept.is_empty() && !line.is_empty() => kept.push_back(line),
+            None => {}
         }
         if kept.len() > LINES_MAX {
             kept.pop_front();

@@ -42,8 +42,7 @@ pub struct ClusterArgs {
     /// agent --stdio
     #[arg(long = "agent", value_name = "ADDRESS", help_heading = "Other nodes",
           conflicts_with_all = ["netns", "cri_socket", "pods", "node_name", "kubeconfig", "attach",
-          "without", "buffer", "cpu_limit", "trace_rules", "write", "tui", "metrics",
-          "list_interfaces", "ready_fd", "command", "verbose"])]
+          "without", "buffer", "cpu_limit", "trace_rules", "ready_fd", "command", "verbose"])]
     pub agents: Vec<Address>,
     /// Also take what TCP and UDP packets carry, if the agents give it out [default: their headers]
     #[arg(

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{CaptureArgs, Color, parse::port};
+use super::{CaptureArgs, ClusterArgs, Color, parse::port};
 use crate::{packet::is_group_address, select::Peer, text::escape::escape};
 
 /// Options of `diagnose`.
@@ -44,6 +44,9 @@ pub struct DiagnoseArgs {
     /// What to trace.
     #[command(flatten)]
     pub capture: CaptureArgs,
+    /// Where else.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// An end, with the text that names it.

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{CaptureArgs, Color, LiveFilterArgs, parse::number};
+use super::{CaptureArgs, ClusterArgs, Color, LiveFilterArgs, parse::number};
 
 /// Options of `flows`.
 #[derive(Clone, Debug, Args)]
@@ -14,6 +14,9 @@ pub struct FlowsArgs {
     /// What to trace.
     #[command(flatten)]
     pub capture: CaptureArgs,
+    /// Where else.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
     /// Show the flows of this recording instead of this node's, a file or a directory
     /// (repeatable)
     #[arg(short, long, value_name = "FILE|DIR",

@@ -84,3 +84,65 @@ fn arguments(args: &AgentArgs) -> Vec<OsString> {
     );
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::{
+        agent::Request,
+        cli::{Cli, Command},
+    };
+
+    #[test]
+    fn what_is_asked_for_cannot_be_taken_for_another_option() {
+        let request = Request {
+            expression: "-1 < ip[0]".to_owned(),
+            interfaces: vec!["--write=x".to_owned()],
+            snaplen: Some(200),
+            payload: true,
+            without_drops: true,
+            sample: Some(10),
+            max_rate: Some(50_000),
+            vxlan_ports: vec![4789],
+            hop_timeout: Some(Duration::from_millis(1500)),
+            duration: Some(Duration::from_secs(10)),
+        };
+        let line = [OsString::from("podtrace")].into_iter();
+        let line = line.chain(request.arguments());
+        let cli = Cli::try_parse_from(line).unwrap();
+        let Command::Record(args) = cli.command else {
+            panic!("{:?}", cli.command);
+        };
+        assert!(cli.no_config && args.files.is_stdout());
+        assert_eq!(args.filter.expression, ["(-1 < ip[0])"]);
+        assert_eq!(args.capture.interfaces.len(), 1);
+        assert_eq!(args.capture.load.sample, Some(10));
+        assert_eq!(args.capture.load.max_rate, Some(50_000));
+        assert_eq!(args.capture.duration, request.duration);
+        assert_eq!(args.capture.hop_timeout, Duration::from_millis(1500));
+        assert!(!args.capture.load.headers_only && args.capture.load.no_drops);
+    }
+
+    #[test]
+    fn options_of_an_agent_are_those_of_its_traces() {
+        let line = "podtrace agent --stdio --netns a --cri-socket=/s --pods t --node-name -n";
+        let line = line.replace("--node-name -n", "--node-name=-n");
+        let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+        let Command::Agent(args) = cli.command else {
+            panic!("{:?}", cli.command);
+        };
+        let line = ["podtrace", "record", "-w", "-"].map(OsString::from);
+        let line = line.into_iter().chain(arguments(&args));
+        let Command::Record(args) = Cli::try_parse_from(line).unwrap().command else {
+            panic!("no record");
+        };
+        assert_eq!(args.capture.netns, [PathBuf::from("a")]);
+        assert_eq!(args.capture.naming.cri_socket, [PathBuf::from("/s")]);
+        assert_eq!(args.capture.naming.pods, Some("t".into()));
+        assert_eq!(args.capture.naming.node_name, ["-n"]);
+    }
+}

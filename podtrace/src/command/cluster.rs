@@ -1,31 +1,43 @@
 //! Traces of other nodes, by their agents.
-use anyhow::{Context as _, anyhow};
-use tokio::task::JoinSet;
+use std::fs::File;
+
+use anyhow::{Context as _, bail};
+use tokio::{runtime::Runtime, task::JoinSet};
 
 use super::{
-    FINE, LOST,
+    FINE, INTERRUPTED, LOST,
     filter::asked,
+    replay::leaves_terminal,
     setup::{format, vxlan_ports},
     stop::stop_on_signal,
 };
 use crate::{
     agent::{Address, Agent, Control, Request},
-    cli::{CaptureArgs, ClusterArgs, Format, LiveFilterArgs, TraceArgs},
+    cli::{CaptureArgs, ClusterArgs, Format, TraceArgs},
     output::printer::Printer,
     packet::key_payload,
-    pipeline::consumer::Consumer as _,
+    pipeline::{Asked, consumer::Consumer as _},
     replay::{
         cluster::{Clocks, Cluster, Feed, Messages},
         options::{PlayerOptions, Span},
         player::Player,
+        report::Played,
     },
     session::reader::ReaderOptions,
     signals::Stop,
-    sink::{self, Sink},
+    sink::Sink,
 };
 
 /// How often each agent is asked for its time before packets are shown.
 const ROUNDS: usize = 4;
+
+/// What is asked of which agents.
+pub(super) struct Asking<'a> {
+    pub(super) cluster: &'a ClusterArgs,
+    pub(super) capture: &'a CaptureArgs,
+    /// The words of the expression.
+    pub(super) expression: &'a [String],
+}
 
 /// Runs `trace` on other nodes; returns the exit code.
 pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
@@ -37,59 +49,95 @@ pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
         ..
     } = args;
     if view.output == Format::Pcapng {
-        anyhow::bail!(
-            "-o pcapng is for this node alone: podtrace trace -w FILE on each, and podtrace replay"
+        bail!(
+            "-o pcapng is of one node\nhint: podtrace record --agent ADDRESS -w FILE records all of them"
         );
     }
-    let format = format(view, false, None, 0)?;
-    let options = player_options(filter, capture)?;
-    let stop = stop_on_signal()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("failed to start the runtime")?;
-    let request = request(filter, capture, cluster);
-    let traced = runtime.block_on(begin(&cluster.agents, &request, &options, &stop));
-    let Some(cluster) = traced? else {
-        sink::tell("interrupted before anything was shown");
-        return Ok(FINE);
+    let asking = Asking {
+        cluster,
+        capture,
+        expression: &filter.expression,
     };
+    let format = format(view, false, None, 0)?;
+    let options = asking.options(asked(&filter.expression, &filter.chosen)?)?;
+    let stop = stop_on_signal()?;
+    let Some((_runtime, mut cluster)) = asking.begin(&options, &stop)? else {
+        return Ok(INTERRUPTED);
+    };
+    let sink = Sink::stdout()?;
+    if leaves_terminal() {
+        cluster.show(sink.status_line());
+    }
     let mut player = Player::live(&options, cluster, stop)?;
-    let printer = Printer::new(format, Box::new(Sink::stdout()?));
+    let printer = Printer::new(format, Box::new(sink));
     player.shows_bytes = printer.takes_bytes();
-    let played = player.run(|_| Ok(vec![Box::new(printer)]));
-    // Connections that hang are not waited for.
-    runtime.shutdown_background();
-    Ok(match played? {
-        played if capture.strict && !played.is_whole() => LOST,
-        _ => FINE,
-    })
+    let played = player.run(|_| Ok(vec![Box::new(printer)]))?;
+    Ok(ended(&played, capture))
 }
 
-fn player_options(filter: &LiveFilterArgs, capture: &CaptureArgs) -> anyhow::Result<PlayerOptions> {
-    Ok(PlayerOptions {
-        first: capture.count.map(Span::Packets),
-        hop_timeout: Some(capture.hop_timeout),
-        vxlan_ports: vxlan_ports(&capture.vxlan_port)?,
-        asked: asked(&filter.expression, &filter.chosen)?,
-        ..PlayerOptions::default()
-    })
+/// The exit code of a trace of other nodes.
+pub(super) fn ended(played: &Played, capture: &CaptureArgs) -> u8 {
+    match capture.strict && !played.is_whole() {
+        true => LOST,
+        false => FINE,
+    }
 }
 
-/// What is asked of each agent.
-fn request(filter: &LiveFilterArgs, capture: &CaptureArgs, cluster: &ClusterArgs) -> Request {
-    Request {
-        expression: filter.expression.join(" "),
-        interfaces: capture.chosen().iter().map(ToString::to_string).collect(),
-        snaplen: Some(capture.snaplen),
-        payload: cluster.payload,
-        without_drops: capture.load.no_drops,
-        sample: capture.load.sample,
-        max_rate: capture.load.max_rate,
-        vxlan_ports: capture.vxlan_port.clone(),
-        hop_timeout: Some(capture.hop_timeout),
-        duration: capture.duration,
+/// Runs the connections to agents until it is dropped.
+pub(super) struct Connections(Option<Runtime>);
+
+impl Drop for Connections {
+    fn drop(&mut self) {
+        // One that hangs is not waited for.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Asking<'_> {
+    /// How what the agents stream is read.
+    pub(super) fn options(&self, asked: Asked) -> anyhow::Result<PlayerOptions> {
+        Ok(PlayerOptions {
+            first: self.capture.count.map(Span::Packets),
+            hop_timeout: Some(self.capture.hop_timeout),
+            vxlan_ports: vxlan_ports(&self.capture.vxlan_port)?,
+            asked,
+            ..PlayerOptions::default()
+        })
+    }
+
+    /// Starts the traces of all agents; none if a signal came first.
+    pub(super) fn begin(
+        &self,
+        options: &PlayerOptions,
+        stop: &Stop,
+    ) -> anyhow::Result<Option<(Connections, Cluster)>> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("failed to start the runtime")?;
+        let begun = runtime.block_on(begin(&self.cluster.agents, &self.request(), options, stop));
+        let connections = Connections(Some(runtime));
+        Ok(begun?.map(|cluster| (connections, cluster)))
+    }
+
+    /// What is asked of each agent.
+    fn request(&self) -> Request {
+        let capture = self.capture;
+        Request {
+            expression: self.expression.join(" "),
+            interfaces: capture.chosen().iter().map(ToString::to_string).collect(),
+            snaplen: Some(capture.snaplen),
+            payload: self.cluster.payload,
+            without_drops: capture.load.no_drops,
+            sample: capture.load.sample,
+            max_rate: capture.load.max_rate,
+            vxlan_ports: capture.vxlan_port.clone(),
+            hop_timeout: Some(capture.hop_timeout),
+            duration: capture.duration,
+        }
     }
 }
 
@@ -139,16 +187,13 @@ async fn begin(
 }
 
 /// Starts the trace of an agent.
-async fn start(
-    address: &Address,
-    request: &Request,
-) -> anyhow::Result<(Agent, (std::fs::File, Control))> {
+async fn start(address: &Address, request: &Request) -> anyhow::Result<(Agent, (File, Control))> {
     let mut agent = Agent::connect(address).await?;
     if request.payload && !agent.gives_payload() {
-        return Err(anyhow!(
+        bail!(
             "the agent of {} gives out headers only\nhint: start it with --payload",
             agent.host()
-        ));
+        );
     }
     let trace = agent.trace(request).await?;
     Ok((agent, trace.into_parts()))

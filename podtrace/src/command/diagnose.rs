@@ -13,7 +13,8 @@ use anyhow::{Context as _, anyhow, bail};
 use tokio::sync::Notify;
 
 use super::{
-    FINE, PROBLEMS, UNKNOWN,
+    FINE, INTERRUPTED, PROBLEMS, UNKNOWN,
+    cluster::{Asking, ended},
     replay::{code, leaves_terminal, progress_alone},
     setup::{check_support, nodes, vxlan_ports},
     stop::stop_on_signal,
@@ -41,6 +42,9 @@ const DURATION: Duration = Duration::from_secs(10);
 pub(super) fn run(args: &DiagnoseArgs) -> anyhow::Result<u8> {
     if !args.read.is_empty() {
         return replay(args);
+    }
+    if !args.cluster.agents.is_empty() {
+        return of_agents(args);
     }
     refuse_unsendable(args)?;
     check_support().map_err(|error| anyhow!("{error}; {OF_RECORDING}"))?;
@@ -100,9 +104,7 @@ fn live(args: &DiagnoseArgs) -> anyhow::Result<u8> {
         });
         let asked = Arc::clone(&quit);
         let quit = Box::new(move || asked.notify_one());
-        let (from, to) = (&args.source.text, &args.destination.text);
-        let seconds = duration.as_secs_f64();
-        let words = format!("watching {from} and {to} for {seconds} s at most");
+        let words = watching(args, duration);
         let (timeout, prober) = (capture.hop_timeout, prober.transpose()?);
         let live = Live::new(words, prober, timeout, args.wait, quit);
         let report = DiagnosisReport::new(
@@ -183,6 +185,53 @@ pub(super) fn recorded(
 /// The conclusion; none if there was nothing to conclude from.
 fn conclusion(concluded: Option<Result<Conclusion, String>>) -> anyhow::Result<Option<Conclusion>> {
     concluded.transpose().map_err(anyhow::Error::msg)
+}
+
+/// Looks at other nodes.
+fn of_agents(args: &DiagnoseArgs) -> anyhow::Result<u8> {
+    let mut capture = args.capture.clone();
+    let duration = *capture.duration.get_or_insert(DURATION);
+    let asking = Asking {
+        cluster: &args.cluster,
+        capture: &capture,
+        expression: &[],
+    };
+    let options = asking.options(Asked {
+        selector: selector(args).map(Arc::new),
+        ..Asked::default()
+    })?;
+    let stop = stop_on_signal()?;
+    let Some((_connections, cluster)) = asking.begin(&options, &stop)? else {
+        return Ok(INTERRUPTED);
+    };
+    let quit = stop.clone();
+    let quit = Box::new(move || {
+        quit.set();
+    });
+    let live = Live::new(
+        watching(args, duration),
+        None,
+        capture.hop_timeout,
+        false,
+        quit,
+    );
+    let player = Player::live(&options, cluster, stop)?;
+    let sink = Box::new(Sink::stdout()?);
+    let concluded = Rc::new(Cell::new(None));
+    let played = player.run(|_| {
+        let diagnosis = Diagnosis::new(pair(args), Mode::Watched);
+        let concluded = Rc::clone(&concluded);
+        let report = DiagnosisReport::new(diagnosis, format(args), Some(live), sink, concluded);
+        Ok(vec![Box::new(report)])
+    })?;
+    finish(ended(&played, &capture), concluded.take())
+}
+
+/// What is watched, in words.
+fn watching(args: &DiagnoseArgs, duration: Duration) -> String {
+    let (from, to) = (&args.source.text, &args.destination.text);
+    let seconds = duration.as_secs_f64();
+    format!("watching {from} and {to} for {seconds} s at most")
 }
 
 /// The exit code. `concluded`: none if the trace ended before it began.

@@ -7,6 +7,8 @@ use std::{
 use anyhow::bail;
 
 use super::{
+    INTERRUPTED,
+    cluster::{Asking, ended},
     filter::asked,
     replay::{code, leaves_terminal, progress_alone},
     setup::{text, vxlan_ports},
@@ -31,6 +33,9 @@ pub(super) fn run(args: &FlowsArgs) -> anyhow::Result<u8> {
         return replay(args);
     }
     refuse_file(&args.filter.expression)?;
+    if !args.cluster.agents.is_empty() {
+        return of_agents(args);
+    }
     let epoch_ns = epoch_ns()?;
     let is_live = args.output == FlowsFormat::Text && io::stdout().is_terminal() && !is_dumb();
     let options = options(args, is_live, epoch_ns);
@@ -66,6 +71,27 @@ fn replay(args: &FlowsArgs) -> anyhow::Result<u8> {
     let sink = Box::new(Sink::stdout()?);
     let played = player.run(|_| Ok(vec![table(args, options, sink)]))?;
     Ok(code(&played))
+}
+
+/// Shows the flows of other nodes.
+fn of_agents(args: &FlowsArgs) -> anyhow::Result<u8> {
+    let is_live = args.output == FlowsFormat::Text && io::stdout().is_terminal() && !is_dumb();
+    let table_options = options(args, is_live, 0);
+    let asking = Asking {
+        cluster: &args.cluster,
+        capture: &args.capture,
+        expression: &args.filter.expression,
+    };
+    let options = asking.options(asked(&args.filter.expression, &args.filter.chosen)?)?;
+    let stop = stop_on_signal()?;
+    let Some((_connections, cluster)) = asking.begin(&options, &stop)? else {
+        return Ok(INTERRUPTED);
+    };
+    let mut player = Player::live(&options, cluster, stop)?;
+    player.shows_numbers = false;
+    let sink = Box::new(Sink::stdout()?);
+    let played = player.run(|_| Ok(vec![table(args, table_options, sink)]))?;
+    Ok(ended(&played, &args.capture))
 }
 
 fn table(args: &FlowsArgs, options: FlowOptions, sink: Box<dyn TextSink>) -> Box<dyn Consumer> {

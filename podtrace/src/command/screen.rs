@@ -5,6 +5,9 @@ use anyhow::Context as _;
 use tokio::sync::Notify;
 
 use super::{
+    INTERRUPTED,
+    cluster::{Asking, ended},
+    filter::asked,
     print_out,
     replay::{exit_code, player_options, progress_alone},
     setup::{time_format, vxlan_ports},
@@ -19,8 +22,39 @@ use crate::{
     tui::{Limits, Options, Screen, Words},
 };
 
+/// Traces other nodes on a screen.
+fn of_agents(args: &TraceArgs) -> anyhow::Result<u8> {
+    let asking = Asking {
+        cluster: &args.cluster,
+        capture: &args.capture,
+        expression: &args.filter.expression,
+    };
+    let ports = &args.capture.vxlan_port;
+    let mut screen = Screen::new(options("trace", &args.view, 0, Limits::LIVE, ports)?)?;
+    let options = asking.options(asked(&args.filter.expression, &args.filter.chosen)?)?;
+    let stop = stop_on_signal()?;
+    let Some((_connections, cluster)) = asking.begin(&options, &stop)? else {
+        return Ok(INTERRUPTED);
+    };
+    let mut player = Player::live(&options, cluster, stop.clone())?;
+    player.shows_bytes = true;
+    let played = player.run(|_| {
+        let quit = stop.clone();
+        let quit = Box::new(move || {
+            quit.set();
+        });
+        let opened = screen.open(stop.clone(), quit);
+        Ok(vec![opened.context("failed to open the screen")?])
+    })?;
+    print_out(&screen.wait()?)?;
+    Ok(ended(&played, &args.capture))
+}
+
 /// Traces on a screen; returns the exit code.
 pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
+    if !args.cluster.agents.is_empty() {
+        return of_agents(args);
+    }
     let epoch_ns = epoch_ns()?;
     let ports = &args.capture.vxlan_port;
     let options = options("trace", &args.view, epoch_ns, Limits::LIVE, ports)?;

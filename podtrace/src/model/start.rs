@@ -21,4 +21,7 @@ pub struct Start {
     /// Description of what is replayed; none live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Number of agents whose sessions are followed; none if it traces itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents: Option<usize>,
 }

@@ -209,6 +209,12 @@ impl Render for Text {
             let _ = writeln!(out, "podtrace replay of {nodes} · {source}");
             return self.wrap(out, begin, FURTHER);
         }
+        if let Some(agents) = info.agents {
+            let nodes = info.nodes.join(", ");
+            let agents = counted(agents as u64, "agent");
+            let _ = writeln!(out, "podtrace on {nodes} · {agents} · Ctrl-C to stop");
+            return self.wrap(out, begin, FURTHER);
+        }
         let attach = info.attach.as_ref().map(|attach| format!(" · {attach}"));
         let interfaces = match info.attaching {
             Some(left) => format!(

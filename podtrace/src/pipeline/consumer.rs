@@ -194,7 +194,9 @@ impl Consumer for Recorder {
 
     fn on_update(&mut self, origin: &Origin, update: &Update, world: &World) {
         // The start of a replay is not part of the session that it replays.
-        let is_replay = matches!(update, Update::Start(start) if start.source.is_some());
+        let is_replay = matches!(
+            update, Update::Start(start) if start.source.is_some() || start.agents.is_some()
+        );
         if !is_replay {
             self.update(origin, update, world);
         }

@@ -35,6 +35,8 @@ object! {
         attach: Option<&'a str>,
         /// what is replayed
         replay: Option<&'a str>,
+        /// number of agents whose traces are shown, if it is a trace of other nodes
+        agents: Option<usize>,
     }
 }
 
@@ -160,6 +162,7 @@ impl<'a> From<&'a Start> for StartObject<'a> {
             namespaces: start.namespaces,
             attach: start.attach.as_deref(),
             replay: start.source.as_deref(),
+            agents: start.agents,
         }
     }
 }

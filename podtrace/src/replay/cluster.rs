@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{inputs::Input, merge::Merge};
+use super::{
+    ShowLine,
+    inputs::Input,
+    merge::{Merge, Stream},
+};
 use crate::{
     agent::Control,
     pipeline::Pipeline,
@@ -23,11 +27,29 @@ use crate::{
 pub(crate) use clocks::{Clocks, Messages};
 
 /// How long the others wait for a node's packets.
-pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the sessions may take to end once they were asked to.
 const END: Duration = Duration::from_secs(3);
+/// How often the state of the nodes is shown, and how late one has to be to be told.
+const SHOW: Duration = Duration::from_millis(500);
+const LATE: Duration = Duration::from_millis(300);
 /// Pause between two looks at what has come.
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// How a node is, in words.
+fn state(name: &str, stream: &Stream) -> String {
+    let mut words = name.to_owned();
+    if stream.has_ended() {
+        words += ": ended";
+    } else if let Some(late) = stream.lateness().filter(|late| *late > LATE) {
+        words += &format!(": {:.1} s behind", late.as_secs_f64());
+    }
+    let missing = stream.missing() + stream.too_late();
+    if missing > 0 {
+        words += &format!(", {} lost", counted(missing, "event"));
+    }
+    words
+}
 
 /// A node's session, as an agent streams it.
 pub(crate) struct Feed {
@@ -75,6 +97,8 @@ impl Feed {
 pub(crate) struct Cluster {
     feeds: Vec<Feed>,
     clocks: Clocks,
+    /// Shows how the nodes are, and when it last did.
+    show: Option<(ShowLine, Instant)>,
     /// When the sessions have to have ended, once they were asked to.
     until: Option<Instant>,
 }
@@ -84,7 +108,26 @@ impl Cluster {
         Self {
             feeds,
             clocks,
+            show: None,
             until: None,
+        }
+    }
+
+    /// Shows how the nodes are below what is printed.
+    pub(crate) fn show(&mut self, show: ShowLine) {
+        self.show = Some((show, Instant::now()));
+    }
+
+    /// Shows how the nodes are, if it is time to.
+    pub(super) fn show_state(&mut self, merge: &Merge) {
+        if let Some((show, shown)) = &mut self.show
+            && shown.elapsed() >= SHOW
+        {
+            *shown = Instant::now();
+            let nodes = self.feeds.iter().zip(merge.streams());
+            let nodes = nodes.map(|(feed, stream)| state(&feed.info.nodes.join(", "), stream));
+            let nodes: Vec<_> = nodes.collect();
+            show(sanitize(&nodes.join(" · ")));
         }
     }
 
@@ -172,6 +215,9 @@ impl Cluster {
             .iter()
             .map(|feed| feed.info.nodes.join("+"))
             .collect();
+        if let Some((show, _)) = &self.show {
+            show(String::new());
+        }
         for words in self.clocks.in_words(&names) {
             pipeline.notice(&sanitize(&words));
         }

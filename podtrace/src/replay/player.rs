@@ -253,13 +253,11 @@ impl Player<'_> {
     fn introduce(&self, inputs: &[Input], prescan: Option<&Prescan>, pipeline: &mut Pipeline) {
         let nodes: Vec<_> = inputs::firsts(inputs).map(Input::nodes).collect();
         let files: usize = inputs.iter().map(|input| input.files().len()).sum();
-        let source = match self.cluster {
-            Some(_) => counted(inputs.len() as u64, "agent"),
-            None => counted(files as u64, "file"),
-        };
+        let is_live = self.cluster.is_some();
         let start = Start {
             nodes: nodes.iter().flatten().cloned().collect(),
-            source: Some(source),
+            source: (!is_live).then(|| counted(files as u64, "file")),
+            agents: is_live.then_some(inputs.len()),
             ..Start::default()
         };
         pipeline.apply(&Origin::default(), &Update::Start(start));
@@ -433,6 +431,7 @@ impl Player<'_> {
                 cluster.end();
             }
             cluster.correct(merge, pipeline);
+            cluster.show_state(merge);
             match merge.step(pipeline, &mut self.selection, true)? {
                 Step::Over => break,
                 Step::At(_) => {}

@@ -1,14 +1,16 @@
 //! Recordings of two nodes, merged: one translates a packet, the other or the wire cuts it, and
 //! their clocks are apart.
-use std::net::IpAddr;
+use std::{fs, io::Write as _, net::IpAddr, thread};
 
 use podtrace_ebpf::record::{CGROUP_NONE, Direction};
 use serde_json::Value;
 
 use super::{
+    agents::follow,
     runs::{files, replay},
     sample::*,
 };
+use crate::replay::cluster::PATIENCE;
 
 const MS: u64 = 1_000_000;
 /// By how much the second node's clock is ahead.
@@ -191,43 +193,108 @@ fn record(cut_by_wire: bool) -> [Recorded; 2] {
     })
 }
 
+/// Each packet is one path, through its translation, its cuts, and both nodes.
+fn check(lines: &[Value], cut_by_wire: bool) {
+    let paths: Vec<_> = lines.iter().filter(|line| line["type"] == "path").collect();
+    assert_eq!(paths.len(), 3 * ROUNDS as usize);
+    for path in paths {
+        let hops = path["hops"].as_array().unwrap();
+        let is_answer = path["source_port"] == 8080;
+        assert_eq!(hops.len(), if is_answer { 8 } else { 9 }, "{path:#}");
+        assert_eq!(path["outcome"], "delivered", "{path:#}");
+        assert_eq!(
+            (&path["ambiguous"], &path["incomplete"]),
+            (&Value::from(false), &Value::from(false)),
+            "{path:#}"
+        );
+        let kinds: Vec<_> = hops
+            .iter()
+            .enumerate()
+            .filter(|(_, hop)| !hop["translation"].is_null())
+            .map(|(number, hop)| (number, hop["translation"]["kind"].as_str().unwrap()))
+            .collect();
+        let kind = if is_answer { (5, "snat") } else { (3, "dnat") };
+        assert_eq!(kinds, [kind], "{path:#}");
+        let is_large = path["payload_bytes"] == SEGMENT * u32::from(SEGMENTS);
+        let in_pieces = hops.iter().filter(|hop| hop["segments"] == SEGMENTS);
+        let cut_at = if cut_by_wire { 5 } else { 4 };
+        assert_eq!(
+            in_pieces.count(),
+            if is_large { cut_at } else { 0 },
+            "{path:#}"
+        );
+        let times = hops.iter().map(|hop| hop["delta_ns"].as_u64());
+        assert!(times.is_sorted(), "{path:#}");
+    }
+}
+
 #[test]
 fn packets_that_one_node_translates_and_the_other_cuts_are_a_path_each() {
     for cut_by_wire in [false, true] {
         let [one, other] = record(cut_by_wire);
         for order in [[&one, &other], [&other, &one]] {
             let lines = replay(files(&order));
-            let paths: Vec<_> = lines.iter().filter(|line| line["type"] == "path").collect();
-            assert_eq!(paths.len(), 3 * ROUNDS as usize);
-            for path in paths {
-                let hops = path["hops"].as_array().unwrap();
-                let is_answer = path["source_port"] == 8080;
-                assert_eq!(hops.len(), if is_answer { 8 } else { 9 }, "{path:#}");
-                assert_eq!(path["outcome"], "delivered", "{path:#}");
-                assert_eq!(
-                    (&path["ambiguous"], &path["incomplete"]),
-                    (&Value::from(false), &Value::from(false)),
-                    "{path:#}"
-                );
-                let kinds: Vec<_> = hops
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, hop)| !hop["translation"].is_null())
-                    .map(|(number, hop)| (number, hop["translation"]["kind"].as_str().unwrap()))
-                    .collect();
-                let kind = if is_answer { (5, "snat") } else { (3, "dnat") };
-                assert_eq!(kinds, [kind], "{path:#}");
-                let is_large = path["payload_bytes"] == SEGMENT * u32::from(SEGMENTS);
-                let in_pieces = hops.iter().filter(|hop| hop["segments"] == SEGMENTS);
-                let cut_at = if cut_by_wire { 5 } else { 4 };
-                assert_eq!(
-                    in_pieces.count(),
-                    if is_large { cut_at } else { 0 },
-                    "{path:#}"
-                );
-                let times = hops.iter().map(|hop| hop["delta_ns"].as_u64());
-                assert!(times.is_sorted(), "{path:#}");
-            }
+            check(&lines, cut_by_wire);
         }
     }
+}
+
+#[test]
+fn sessions_that_agents_stream_give_the_same_paths() {
+    for cut_by_wire in [false, true] {
+        let recorded = record(cut_by_wire);
+        let sessions = recorded.map(|recorded| fs::read(&recorded.files[0]).unwrap());
+        let lines = follow(&[0, AHEAD_NS], move |mut pipes| {
+            // Neither comes in whole blocks, and one is always a little behind.
+            for at in (0..).map(|number| number * 997) {
+                let parts = sessions.each_ref().map(|session| session.get(at..));
+                if parts == [None, None] {
+                    return;
+                }
+                for (pipe, part) in pipes.iter_mut().zip(parts) {
+                    let part = part.unwrap_or_default();
+                    pipe.write_all(&part[..part.len().min(997)]).unwrap();
+                }
+            }
+        });
+        check(&lines, cut_by_wire);
+        let summary = lines.last().unwrap();
+        assert_eq!(summary["total"]["unrecorded"], Value::Null, "{summary:#}");
+    }
+}
+
+#[test]
+fn session_that_stops_is_left_behind() {
+    let sessions = record(false).map(|recorded| fs::read(&recorded.files[0]).unwrap());
+    let lines = follow(&[0, AHEAD_NS], move |mut pipes| {
+        let [one, other] = &sessions;
+        let half = other.len() / 2;
+        pipes[0].write_all(one).unwrap();
+        pipes[1].write_all(&other[..half]).unwrap();
+        // Nobody waits for the rest.
+        thread::sleep(PATIENCE + PATIENCE / 2);
+        pipes[1].write_all(&other[half..]).unwrap();
+    });
+    let paths: Vec<_> = lines.iter().filter(|line| line["type"] == "path").collect();
+    let with = |outcome: &str| {
+        paths
+            .iter()
+            .filter(|path| path["outcome"] == outcome)
+            .count()
+    };
+    assert!(with("delivered") >= 3 * 9 - 3, "{}", with("delivered"));
+    assert!(with("left_node") + with("unknown") >= 2 * 9 - 2);
+    assert_eq!(with("not_seen_further") + with("dropped"), 0);
+    let notices = lines.iter().filter(|line| line["type"] == "notice");
+    let mut notices = notices.map(|line| line["text"].as_str().unwrap());
+    assert!(notices.any(|text| text.contains("fell behind")));
+    // What came too late is in none of them, and counted.
+    let total = &lines.last().unwrap()["total"];
+    let count = |name: &str| total[name].as_u64().unwrap_or_default();
+    assert!(count("unrecorded") > 0, "{total}");
+    assert_eq!(
+        count("seen"),
+        count("emitted") + count("unrecorded"),
+        "{total}"
+    );
 }

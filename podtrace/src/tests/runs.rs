@@ -57,13 +57,22 @@ fn attaching(tape: &mut Tape, left: u64) {
     });
 }
 
+/// What is printed as JSON.
 #[derive(Clone, Default)]
-struct Lines(std::sync::Arc<std::sync::Mutex<String>>);
+pub(super) struct Lines(std::sync::Arc<std::sync::Mutex<String>>);
 
 impl TextSink for Lines {
     fn take(&mut self, text: &str) -> std::io::Result<()> {
         self.0.lock().unwrap().push_str(text);
         Ok(())
+    }
+}
+
+impl Lines {
+    pub(super) fn values(&self) -> Vec<Value> {
+        let text = self.0.lock().unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect()
     }
 }
 
@@ -77,9 +86,7 @@ pub(super) fn replay(files: Vec<PathBuf>) -> Vec<Value> {
     let lines = Lines::default();
     let printer = Printer::new(Box::new(Json::new(0)), Box::new(lines.clone()));
     player.run(|_| Ok(vec![Box::new(printer)])).unwrap();
-    let text = lines.0.lock().unwrap();
-    let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
-    lines.collect()
+    lines.values()
 }
 
 pub(super) fn files(runs: &[&Recorded]) -> Vec<PathBuf> {

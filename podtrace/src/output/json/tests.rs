@@ -120,6 +120,7 @@ fn objects_of_the_session_are_as_documented() {
         namespaces: 6,
         attach: Some("tcx".into()),
         source: Some("session.pcapng".into()),
+        agents: None,
     };
     json.start(&mut out, &start);
     json.notice(&mut out, "all interfaces are tapped");

@@ -3,7 +3,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use podtrace_ebpf::record::Direction;
@@ -157,6 +157,24 @@ impl Stream {
     #[must_use]
     pub fn too_late(&self) -> u64 {
         self.too_late
+    }
+
+    /// Whether nothing more comes.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.is_over
+    }
+
+    /// How long the others have waited for its next item, if they do.
+    #[must_use]
+    pub fn lateness(&self) -> Option<Duration> {
+        self.awaited.map(|since| since.elapsed())
+    }
+
+    /// The events that it has lost, or not recorded, so far.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.missing.lost.saturating_add(self.missing.not_recorded)
     }
 
     /// Corrects its clock by another line from its next item on.
