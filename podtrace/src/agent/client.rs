@@ -6,6 +6,7 @@ use std::{
     os::{fd::OwnedFd, unix::net::UnixStream as Pipe},
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use futures_util::{StreamExt as _, stream};
@@ -18,7 +19,7 @@ use tokio::{
     time::timeout,
 };
 use tonic::{
-    Streaming,
+    Status, Streaming,
     transport::{Channel, Endpoint},
 };
 use tower::service_fn;
@@ -41,6 +42,8 @@ use crate::{
 
 /// What ssh runs on the node.
 const AGENT: &str = "sudo -n podtrace agent --stdio";
+/// How long a command that leads nowhere may take to end.
+const COMMAND_END: Duration = Duration::from_millis(500);
 /// Upper bound of a message: agents send at most 64 KiB of a session in one.
 const MESSAGE_MAX: usize = 1 << 20;
 
@@ -92,7 +95,10 @@ impl Agent {
             host,
             gives_payload,
             ..
-        } = client.hello(hello).await?.into_inner();
+        } = match client.hello(hello).await {
+            Ok(reply) => reply.into_inner(),
+            Err(status) => return Err(why(status, command).await),
+        };
         Ok(Self {
             client,
             host: sanitize(&host),
@@ -214,6 +220,21 @@ impl Failure {
     fn take(&self) -> Option<String> {
         let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         words.take()
+    }
+}
+
+/// Why there is no agent behind a connection. `command`: what was to lead to it.
+async fn why(status: Status, command: Option<Child>) -> AgentError {
+    let Some(mut command) = command else {
+        return status.into();
+    };
+    match timeout(COMMAND_END, command.wait()).await {
+        Ok(Ok(ended)) => AgentError::Connect {
+            reason: format!("the command ended with {ended}, and no agent answered"),
+        },
+        _ => AgentError::Connect {
+            reason: "what answers is no agent of podtrace".to_owned(),
+        },
     }
 }
 

@@ -123,7 +123,7 @@ impl Request {
             .map(str::to_owned)
             .into();
         all.push(format!("--flush={FLUSH}"));
-        // The session begins once all interfaces are attached to.
+        // It says so at its standard error once all interfaces are attached to.
         all.push("--ready-fd=2".to_owned());
         if !self.payload {
             all.push("--headers-only".to_owned());

@@ -129,12 +129,16 @@ impl Agent for Service {
 
 /// Hands the session on until it ends, or the console leaves.
 async fn forward(
-    process: Process,
+    mut process: Process,
     mut session: ChildStdout,
     mut requests: Streaming<TraceRequest>,
     replies: mpsc::Sender<Result<TraceReply, Status>>,
     (mut log, _room): (Log, OwnedSemaphorePermit),
 ) {
+    tokio::select! {
+        () = process.begin() => {}
+        () = replies.closed() => return,
+    }
     let mut is_asked_to_end = false;
     loop {
         let mut bytes = Vec::with_capacity(CHUNK);

@@ -27,7 +27,7 @@ impl Served {
     fn new(script: &str, change: impl FnOnce(&mut ServeOptions)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("podtrace");
-        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::write(&program, format!("#!/bin/sh\necho ready >&2\n{script}\n")).unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
         let mut options = ServeOptions {
             program,

@@ -16,6 +16,7 @@ use nix::{
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncRead, BufReader},
     process::{Child, ChildStderr, ChildStdout, Command},
+    sync::oneshot,
     task::JoinHandle,
     time::timeout,
 };
@@ -24,6 +25,10 @@ use crate::text::sanitize::sanitize;
 
 /// How long the process may take to end by itself once it was asked to.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take to attach to all interfaces before what it traces by then is shown.
+const BEGIN: Duration = Duration::from_secs(10);
+/// What it says then, at the descriptor of `--ready-fd`.
+const READY: &str = "ready";
 /// Upper bounds of what is kept of what the process says.
 const LINES_MAX: usize = 8;
 const LINE_MAX: usize = 1000;
@@ -33,6 +38,8 @@ pub(super) struct Process {
     child: Option<Child>,
     /// The last error that it told.
     said: Option<JoinHandle<VecDeque<String>>>,
+    /// Told once it traces all interfaces, dropped if it ends before.
+    ready: Option<oneshot::Receiver<()>>,
 }
 
 impl Process {
@@ -53,13 +60,22 @@ impl Process {
         let missing = || io::Error::other("a pipe is missing");
         let session = child.stdout.take().ok_or_else(missing)?;
         let words = child.stderr.take().ok_or_else(missing)?;
+        let (tell, ready) = oneshot::channel();
         Ok((
             Self {
                 child: Some(child),
-                said: Some(tokio::spawn(last_lines(words))),
+                said: Some(tokio::spawn(last_error(words, tell))),
+                ready: Some(ready),
             },
             session,
         ))
+    }
+
+    /// Waits until it traces all interfaces, or has ended, but not for long.
+    pub(super) async fn begin(&mut self) {
+        if let Some(ready) = &mut self.ready {
+            let _ = timeout(BEGIN, ready).await;
+        }
     }
 
     /// Asks it to end as Ctrl-C does.
@@ -128,12 +144,17 @@ fn why(status: ExitStatus, said: &VecDeque<String>) -> String {
 }
 
 /// The last error that the process told, without its name.
-async fn last_lines(words: ChildStderr) -> VecDeque<String> {
+async fn last_error(words: ChildStderr, ready: oneshot::Sender<()>) -> VecDeque<String> {
     let mut reader = BufReader::new(words);
     let mut kept = VecDeque::new();
+    let mut ready = Some(ready);
     while let Ok(Some(line)) = next_line(&mut reader).await {
         let line = String::from_utf8_lossy(&line);
         let line = sanitize(line.trim_end());
+        if line == READY {
+            // Its receiver waits for the first time only.
+            let _ = ready.take().map(|ready| ready.send(()));
+        }
         match line.strip_prefix("podtrace: ") {
             Some(line) => {
                 kept.clear();

@@ -24,6 +24,7 @@ use crate::{
     signals::Stop,
     text::{count::counted, sanitize::sanitize},
 };
+use clocks::Solved;
 pub(crate) use clocks::{Clocks, Messages};
 
 /// How long the others wait for a node's packets.
@@ -144,19 +145,17 @@ impl Cluster {
 
     /// Corrects the clocks by what is known of them by now.
     pub(super) fn correct(&mut self, merge: &mut Merge, pipeline: &mut Pipeline) {
-        let Some(solved) = self.clocks.solve_if_due() else {
-            return;
-        };
-        for (number, clock) in solved.clocks.iter().enumerate().skip(1) {
-            merge.correct(number, Arc::clone(&clock.line));
-            if let Some(stream) = merge.streams().get(number) {
-                let known = stream
-                    .nodes()
-                    .map(|node| (node, (number, Arc::clone(&clock.line))));
-                pipeline.world_mut().clocks.extend(known);
-            }
+        let reached = self.clocks.reached();
+        if let Some(solved) = self.clocks.solve_if_due() {
+            set_clocks(solved, merge, pipeline);
         }
-        pipeline.world_mut().doubts = solved.doubts;
+        let streams = merge.streams();
+        let is_awaited = |number: usize| {
+            let stream = streams.get(number);
+            stream.is_some_and(|stream| !stream.has_ended() && !stream.is_left_behind())
+        };
+        let until_ns = self.clocks.until_ns(&reached, is_awaited);
+        merge.hold_after(until_ns);
     }
 
     /// Asks all sessions to end.
@@ -222,4 +221,18 @@ impl Cluster {
             pipeline.notice(&sanitize(&words));
         }
     }
+}
+
+/// Corrects the clocks of all sessions but the first, which is the reference.
+fn set_clocks(solved: Solved, merge: &mut Merge, pipeline: &mut Pipeline) {
+    for (number, clock) in solved.clocks.iter().enumerate().skip(1) {
+        merge.correct(number, Arc::clone(&clock.line));
+        if let Some(stream) = merge.streams().get(number) {
+            let known = stream
+                .nodes()
+                .map(|node| (node, (number, Arc::clone(&clock.line))));
+            pipeline.world_mut().clocks.extend(known);
+        }
+    }
+    pipeline.world_mut().doubts = solved.doubts;
 }

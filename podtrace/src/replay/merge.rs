@@ -66,6 +66,8 @@ pub struct Merge {
     patience: Option<Duration>,
     /// The greatest time that was handed on.
     front_ns: u64,
+    /// The greatest time that may be handed on.
+    until_ns: u64,
 }
 
 impl Merge {
@@ -83,6 +85,7 @@ impl Merge {
             last_ns: 0,
             patience: None,
             front_ns: 0,
+            until_ns: u64::MAX,
         }
     }
 
@@ -94,6 +97,11 @@ impl Merge {
             patience: Some(patience),
             ..Self::new(streams)
         }
+    }
+
+    /// Hands on nothing after that time by the reference clock, until it is told another.
+    pub fn hold_after(&mut self, until_ns: u64) {
+        self.until_ns = until_ns;
     }
 
     /// Corrects the clock of a session by another line from its next item on.
@@ -179,6 +187,9 @@ impl Merge {
                 Ok(Step::Over)
             };
         };
+        if ns > self.until_ns {
+            return Ok(Step::Waiting);
+        }
         if select.is_over(ns) {
             return Ok(Step::Over);
         }
@@ -255,7 +266,7 @@ impl Merge {
     ) {
         let is_too_late = self.is_too_late(ns);
         let stream = &mut self.streams[number];
-        let Some((item, _)) = stream.next.take() else {
+        let Some(item) = stream.take_next() else {
             return;
         };
         let before_ns = std::mem::replace(&mut stream.known_ns, ns);

@@ -270,7 +270,8 @@ impl Tracer {
                 number("emitted")
                     + number("filtered")
                     + number("lost_ring")
-                    + number("undecodable"),
+                    + number("undecodable")
+                    + count["unrecorded"].as_u64().unwrap_or_default(),
                 "{count}"
             );
         }

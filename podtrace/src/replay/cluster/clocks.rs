@@ -4,7 +4,10 @@
 //! agents say of their clocks when they are asked in turn: the latter is known before any packet.
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,21 +23,31 @@ use crate::{
 
 /// Upper bound of the packets that are remembered to compare clocks.
 const PACKETS: usize = 1 << 14;
-/// Clocks are measured by what was seen in this time, or in the one before: a clock that is slewed
+/// Clocks are measured by what was seen in this time, and in the one before: a clock that is slewed
 /// runs on no straight line for long.
 const WINDOW: Duration = Duration::from_secs(300);
-/// How often clocks are measured anew: at first, and after [`SETTLED`].
-const SOON: Duration = Duration::from_millis(20);
+/// How often clocks are measured anew once so many packets and messages of each session were seen;
+/// before, whenever there is another.
 const SELDOM: Duration = Duration::from_secs(2);
-const SETTLED: Duration = Duration::from_secs(3);
+const SETTLED: u64 = 200;
+/// Bounds of what clocks are taken to be apart, in nanoseconds.
+const EXACT_NS: u64 = 1_000_000;
+const INEXACT_NS: u64 = 100_000_000;
+/// How long packets are held where a session does not go on.
+const HOLD: Duration = Duration::from_millis(300);
 
 /// The clocks of all nodes.
 pub(crate) struct Clocks {
     seen: Arc<Mutex<Seen>>,
+    /// The times until which each session was read, by its own clock.
+    reached: Arc<[AtomicU64]>,
     sessions: usize,
-    begun: Instant,
     solved: Option<Instant>,
     last: Vec<Clock>,
+    /// How far two clocks may be apart after their correction.
+    within_ns: u64,
+    /// Until when packets were handed on at most, and since when that is so.
+    held: (u64, Instant),
 }
 
 /// What was seen of the clocks.
@@ -46,8 +59,8 @@ struct Seen {
     since: Instant,
     /// Whether there is anything new.
     is_new: bool,
-    /// The last time of each session, by its own clock.
-    last_ns: Vec<u64>,
+    /// How many packets and messages told of clocks.
+    told: u64,
 }
 
 /// Takes what agents say of their clocks.
@@ -70,12 +83,14 @@ impl Clocks {
                 short: none(),
                 since: Instant::now(),
                 is_new: true,
-                last_ns: vec![0; sessions],
+                told: 0,
             })),
+            reached: (0..sessions).map(|_| AtomicU64::new(0)).collect(),
             sessions,
-            begun: Instant::now(),
             solved: None,
             last: Vec::new(),
+            within_ns: EXACT_NS,
+            held: (0, Instant::now()),
         }
     }
 
@@ -85,35 +100,35 @@ impl Clocks {
 
     /// Watches the packets of a session.
     pub(super) fn watch(&self, session: usize) -> Watch {
-        let seen = Arc::clone(&self.seen);
+        let (seen, reached) = (Arc::clone(&self.seen), Arc::clone(&self.reached));
         let mut uplinks = Uplinks::default();
         Box::new(move |item, event| {
             uplinks.note(item);
-            if let (Item::Event, Some(event)) = (item, event)
-                && let Some(side) = uplinks.side(event)
-            {
-                let key = event.packet.key();
-                let mut seen = lock(&seen);
-                seen.record(|crossings| crossings.record(session, &key, side, event.ts_ns));
-                if let Some(last_ns) = seen.last_ns.get_mut(session) {
-                    *last_ns = (*last_ns).max(event.ts_ns);
+            let ns = match (item, event) {
+                (Item::Event, Some(event)) => {
+                    if let Some(side) = uplinks.side(event) {
+                        let (key, ns) = (event.packet.key(), event.ts_ns);
+                        let record =
+                            |crossings: &mut Crossings| crossings.record(session, &key, side, ns);
+                        lock(&seen).record(record);
+                    }
+                    event.ts_ns
                 }
+                (Item::Tick(tick), _) => tick.now_ns,
+                _ => return,
+            };
+            if let Some(reached) = reached.get(session) {
+                reached.fetch_max(ns, Ordering::Release);
             }
         })
     }
 
     /// Measures the clocks if there may be something to learn.
     pub(super) fn solve_if_due(&mut self) -> Option<Solved> {
-        let pause = if self.begun.elapsed() < SETTLED {
-            SOON
-        } else {
-            SELDOM
-        };
-        if self.solved.is_some_and(|solved| solved.elapsed() < pause) {
-            return None;
-        }
+        let is_recent = self.solved.is_some_and(|solved| solved.elapsed() < SELDOM);
         let mut seen = lock(&self.seen);
-        if !mem::take(&mut seen.is_new) {
+        let is_settled = seen.told > SETTLED * self.sessions as u64;
+        if is_settled && is_recent || !mem::take(&mut seen.is_new) {
             return None;
         }
         self.solved = Some(Instant::now());
@@ -124,33 +139,76 @@ impl Clocks {
             seen.long = mem::replace(&mut seen.short, none);
             seen.since = Instant::now();
         }
+        drop(seen);
         self.last.clone_from(&clocks);
+        self.within_ns = self.within_ns();
         Some(Solved { clocks, doubts })
+    }
+
+    /// How far two clocks may be apart after their correction.
+    fn within_ns(&self) -> u64 {
+        let others = self.last.iter().zip(self.reached.iter()).skip(1);
+        let within_ns = others.map(|(clock, reached)| {
+            let reached = reached.load(Ordering::Acquire);
+            clock.line.uncertainty_ns(reached).unwrap_or(u64::MAX)
+        });
+        // Two others may be apart by both.
+        let within_ns = within_ns.max().unwrap_or_default().saturating_mul(2);
+        within_ns.clamp(EXACT_NS, INEXACT_NS)
+    }
+
+    /// The times until which each session was read, by its own clock.
+    pub(super) fn reached(&self) -> Vec<u64> {
+        let all = self.reached.iter();
+        all.map(|reached| reached.load(Ordering::Acquire)).collect()
+    }
+
+    /// Until when packets may be handed on, by the reference clock: what two nodes saw of a packet
+    /// is compared before either is handed on. `reached`: what [`Self::reached`] said before the clocks
+    /// were measured; `is_awaited`: whether a session is waited for.
+    pub(super) fn until_ns(&mut self, reached: &[u64], is_awaited: impl Fn(usize) -> bool) -> u64 {
+        let reached = reached.iter().enumerate();
+        let reached = reached.filter(|(session, _)| is_awaited(*session));
+        let times = reached.map(|(session, reached)| {
+            match self.last.get(session).filter(|_| session > 0) {
+                Some(clock) => clock.line.to_reference(*reached),
+                None => *reached,
+            }
+        });
+        let Some(until_ns) = times.min() else {
+            return u64::MAX;
+        };
+        let until_ns = until_ns.saturating_sub(self.within_ns);
+        if until_ns != self.held.0 {
+            self.held = (until_ns, Instant::now());
+        }
+        // A session that does not go on holds the others up for so long only.
+        match self.held.1.elapsed() < HOLD {
+            true => until_ns,
+            false => u64::MAX,
+        }
     }
 
     /// How far the clocks are apart, in words. `names`: of the sessions' nodes.
     pub(super) fn in_words(&self, names: &[String]) -> Vec<String> {
-        let seen = lock(&self.seen);
         let Some((reference, others)) = names.split_first() else {
             return Vec::new();
         };
-        let known = others
-            .iter()
-            .zip(self.last.iter().zip(&seen.last_ns).skip(1));
-        let words =
-            known.map(
-                |(name, (clock, last_ns))| match clock.line.uncertainty_ns(*last_ns) {
-                    Some(within_ns) if clock.is_known() => {
-                        let offset = clock.line.offset_ns(*last_ns);
-                        format!(
-                            "clock of {name}: {} against {reference}, within {}",
-                            signed_duration(offset),
-                            duration(within_ns.into())
-                        )
-                    }
-                    _ => format!("clock of {name}: not known"),
-                },
-            );
+        let known = self.last.iter().zip(self.reached.iter()).skip(1);
+        let words = others.iter().zip(known).map(|(name, (clock, reached))| {
+            let last_ns = reached.load(Ordering::Acquire);
+            match clock.line.uncertainty_ns(last_ns) {
+                Some(within_ns) if clock.is_known() => {
+                    let offset = clock.line.offset_ns(last_ns);
+                    format!(
+                        "clock of {name}: {} against {reference}, within {}",
+                        signed_duration(offset),
+                        duration(within_ns.into())
+                    )
+                }
+                _ => format!("clock of {name}: not known"),
+            }
+        });
         words.collect()
     }
 }
@@ -159,13 +217,7 @@ impl Messages {
     /// Something left the node of one session at a time, and reached that of another later; times
     /// are UTC nanoseconds by the clocks of these sessions.
     pub(crate) fn record(&self, ends: (usize, usize), times_ns: [u64; 2]) {
-        let mut seen = lock(&self.0);
-        seen.record(|crossings| crossings.record_message(ends, times_ns));
-        for (session, ns) in [(ends.0, times_ns[0]), (ends.1, times_ns[1])] {
-            if let Some(last_ns) = seen.last_ns.get_mut(session) {
-                *last_ns = (*last_ns).max(ns);
-            }
-        }
+        lock(&self.0).record(|crossings| crossings.record_message(ends, times_ns));
     }
 }
 
@@ -174,6 +226,7 @@ impl Seen {
         record(&mut self.long);
         record(&mut self.short);
         self.is_new = true;
+        self.told += 1;
     }
 }
 

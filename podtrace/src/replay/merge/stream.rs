@@ -35,8 +35,9 @@ pub struct Stream {
     pub(super) numbers: Numbers,
     /// The next item, and its place in the order.
     pub(super) next: Option<(Item, Place)>,
-    /// Time of the last event or tick.
+    /// Time of the last event or tick, and of the one before the item that was read last.
     pub(super) now_ns: u64,
+    before_ns: u64,
     pub(super) ticked_ns: u64,
     /// The time of the last item handed on.
     pub(super) known_ns: u64,
@@ -65,8 +66,6 @@ pub struct Stream {
     /// Whether its own ticks advance its time.
     pub(super) has_ticks: bool,
     pub(super) is_over: bool,
-    /// The least time of events to come: those before another correction of the clock are behind.
-    floor_ns: u64,
     /// Since when others wait for its next item, if it is recorded meanwhile.
     pub(super) awaited: Option<Instant>,
     /// Whether others go on without it.
@@ -77,6 +76,19 @@ pub struct Stream {
     pub(super) filtered: TapCounts,
     /// Events beyond those that were counted when they were recorded.
     surplus: u64,
+}
+
+/// What makes times of one clock those of the reference clock.
+struct Correction {
+    line: Option<Arc<Line>>,
+    shift_ns: i64,
+}
+
+impl Correction {
+    fn ns(&self, ns: u64) -> u64 {
+        let ns = ns.saturating_add_signed(self.shift_ns);
+        self.line.as_ref().map_or(ns, |line| line.to_reference(ns))
+    }
 }
 
 /// The place of an item among those of other sessions.
@@ -101,6 +113,7 @@ impl Stream {
             numbers: Numbers::new(origin),
             next: None,
             now_ns: 0,
+            before_ns: 0,
             ticked_ns: 0,
             known_ns: 0,
             gap_ns: None,
@@ -117,7 +130,6 @@ impl Stream {
             first_ns: None,
             has_ticks: false,
             is_over: false,
-            floor_ns: 0,
             awaited: None,
             is_behind: false,
             too_late: 0,
@@ -165,6 +177,12 @@ impl Stream {
         self.is_over
     }
 
+    /// Whether the others go on without it.
+    #[must_use]
+    pub fn is_left_behind(&self) -> bool {
+        self.is_behind
+    }
+
     /// How long the others have waited for its next item, if they do.
     #[must_use]
     pub fn lateness(&self) -> Option<Duration> {
@@ -180,7 +198,10 @@ impl Stream {
     /// Corrects its clock by another line from its next item on.
     pub(super) fn correct(&mut self, line: Arc<Line>) {
         self.line = Some(line);
-        self.floor_ns = self.now_ns;
+        if let Some((item, _)) = self.next.take() {
+            let place = self.place(&item);
+            self.next = Some((item, place));
+        }
     }
 
     /// Events beyond those that were counted when they were recorded.
@@ -206,56 +227,74 @@ impl Stream {
         self.numbers.origin().nodes.clone()
     }
 
-    /// Reads the next item unless it is read already; returns false if there is none.
+    /// Reads the next item unless it is read already; returns false if there is none. Its times are
+    /// corrected when it is taken.
     pub(super) fn peek(&mut self) -> Result<bool, InputError> {
         if self.next.is_some() {
             return Ok(true);
         }
-        let Some(mut item) = self.chain.next_item()? else {
+        let Some(item) = self.chain.next_item()? else {
             return Ok(false);
         };
-        let line = self.line.as_deref();
-        let shift_ns = self.shift_ns;
-        let floor_ns = self.floor_ns;
-        let corrected = |ns: u64| {
-            let ns = ns.saturating_add_signed(shift_ns);
-            line.map_or(ns, |line| line.to_reference(ns)).max(floor_ns)
-        };
+        self.before_ns = self.now_ns;
+        let place = self.place(&item);
+        self.next = Some((item, place));
+        Ok(true)
+    }
+
+    /// The place of the item that was read last.
+    fn place(&mut self, item: &Item) -> Place {
         let mut is_arrival = false;
-        let own_ns = match &mut item {
+        let corrected = self.corrected();
+        let own_ns = match item {
             Item::Event => self.chain.event().map_or(0, |event| {
-                event.ts_ns = corrected(event.ts_ns);
                 is_arrival = event.direction == Direction::Ingress;
-                event.ts_ns
+                corrected.ns(event.ts_ns)
             }),
-            Item::PassedOver(passed_over) => {
-                passed_over.from_ns = corrected(passed_over.from_ns);
-                passed_over.until_ns = corrected(passed_over.until_ns);
-                passed_over.from_ns
-            }
-            Item::Tick(tick) => {
-                tick.now_ns = corrected(tick.now_ns);
-                // Events older by the slack may follow.
-                tick.now_ns.saturating_sub(SLACK_NS)
-            }
-            Item::Update(_, update) => {
-                update.map_times(corrected);
-                0
-            }
-            Item::Loss(span) | Item::NotRecorded(span) => {
-                span.map_times(corrected);
-                0
-            }
+            Item::PassedOver(passed_over) => corrected.ns(passed_over.from_ns),
+            // Events older by the slack may follow.
+            Item::Tick(tick) => corrected.ns(tick.now_ns).saturating_sub(SLACK_NS),
             _ => 0,
         };
         if item.has_time() {
             self.first_ns.get_or_insert(own_ns);
         }
         // Items later in the file happened later.
-        self.now_ns = self.now_ns.max(own_ns);
-        let ns = self.now_ns;
-        self.next = Some((item, Place { ns, is_arrival }));
-        Ok(true)
+        self.now_ns = self.before_ns.max(own_ns);
+        Place {
+            ns: self.now_ns,
+            is_arrival,
+        }
+    }
+
+    /// Takes the next item that was read, with its times by the reference clock.
+    pub(super) fn take_next(&mut self) -> Option<Item> {
+        let (mut item, _) = self.next.take()?;
+        let corrected = self.corrected();
+        match &mut item {
+            Item::Event => {
+                if let Some(event) = self.chain.event() {
+                    event.ts_ns = corrected.ns(event.ts_ns);
+                }
+            }
+            Item::PassedOver(passed_over) => {
+                passed_over.from_ns = corrected.ns(passed_over.from_ns);
+                passed_over.until_ns = corrected.ns(passed_over.until_ns);
+            }
+            Item::Tick(tick) => tick.now_ns = corrected.ns(tick.now_ns),
+            Item::Update(_, update) => update.map_times(|ns| corrected.ns(ns)),
+            Item::Loss(span) | Item::NotRecorded(span) => span.map_times(|ns| corrected.ns(ns)),
+            _ => {}
+        }
+        Some(item)
+    }
+
+    /// What makes times of its clock those of the reference clock.
+    fn corrected(&self) -> Correction {
+        Correction {
+            line: self.line.clone(),
+            shift_ns: self.shift_ns,
+        }
     }
 
     /// Begins a section: the first one states the earlier losses, and the nodes of a session
