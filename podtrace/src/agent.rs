@@ -22,7 +22,13 @@ pub use request::Request;
 pub use server::ServeOptions;
 
 /// The protocol, of `podtrace/proto/agent.proto`.
-#[expect(unreachable_pub, unused_qualifications, reason = "it is generated")]
+#[expect(
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    unreachable_pub,
+    unused_qualifications,
+    reason = "it is generated"
+)]
 mod proto {
     tonic::include_proto!("podtrace.agent.v1");
 }

@@ -3,6 +3,8 @@ use std::{fmt, path::PathBuf, str::FromStr};
 
 use thiserror::Error;
 
+use crate::text::escape::shown;
+
 /// Where an agent is, and how it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -85,7 +87,7 @@ impl fmt::Display for Address {
                 destination,
                 port: Some(port),
             } => write!(out, "ssh://{destination}:{port}"),
-            Self::Unix(path) => write!(out, "unix:{}", path.display()),
+            Self::Unix(path) => write!(out, "unix:{}", shown(path)),
             Self::Exec(command) => write!(out, "exec:{command}"),
         }
     }

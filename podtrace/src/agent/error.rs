@@ -6,7 +6,7 @@ use tonic::{Code, Status};
 
 use crate::{
     cause::{causes, has_answer},
-    text::{sanitize::sanitize, system_error::without_numbers},
+    text::{escape::shown, sanitize::sanitize, system_error::without_numbers},
 };
 
 /// How long an agent may take to answer.
@@ -36,7 +36,7 @@ pub enum AgentError {
     #[error("{0}")]
     Refused(String),
     /// The socket to listen at.
-    #[error("failed to listen at {}", .path.display())]
+    #[error("failed to listen at {}", shown(.path))]
     Listen {
         /// The socket.
         path: PathBuf,

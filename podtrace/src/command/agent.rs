@@ -23,7 +23,7 @@ pub(super) fn run(args: &AgentArgs) -> anyhow::Result<u8> {
     let options = ServeOptions {
         program: PROGRAM.into(),
         arguments: arguments(args),
-        host: host.to_string_lossy().into_owned(),
+        host: shown(&host),
         gives_payload: args.payload,
         traces_max: args.max_traces as usize,
     };

@@ -431,15 +431,23 @@ impl Player<'_> {
                 cluster.end();
             }
             cluster.correct(merge, pipeline);
-            cluster.show_state(merge);
-            match merge.step(pipeline, &mut self.selection, true)? {
-                Step::Over => break,
-                Step::At(_) => {}
-                Step::Waiting => {
-                    cluster.tell_ends(pipeline);
-                    pipeline.flush()?;
-                    cluster.pause(&self.stop)?;
+            let mut has_moved = false;
+            let is_over = loop {
+                match merge.step(pipeline, &mut self.selection, true)? {
+                    Step::At(_) if pipeline.is_done() => break true,
+                    Step::At(_) => has_moved = true,
+                    Step::Over => break true,
+                    Step::Waiting => break false,
                 }
+            };
+            if is_over {
+                break;
+            }
+            if !has_moved {
+                cluster.show_state(merge);
+                cluster.tell_ends(pipeline);
+                pipeline.flush()?;
+                cluster.pause(&self.stop)?;
             }
         }
         cluster.end();

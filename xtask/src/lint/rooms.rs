@@ -20,7 +20,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["session"],
     &["world"],
     &["update"],
-    &["identity", "lab", "node", "probe", "prober"],
+    &["agent", "identity", "lab", "node", "probe", "prober"],
     &["cgroup", "netns", "ruleset"],
     &["rules"],
     &["clock", "model"],

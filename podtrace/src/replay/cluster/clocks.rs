@@ -14,7 +14,7 @@ use std::{
 use crate::{
     clock::{
         nanos,
-        nodes::{Clock, Crossings, Doubts, duration, signed_duration},
+        nodes::{Clock, Crossings, Doubts},
     },
     path::HOP_TIMEOUT,
     replay::uplinks::Uplinks,
@@ -191,23 +191,9 @@ impl Clocks {
 
     /// How far the clocks are apart, in words. `names`: of the sessions' nodes.
     pub(super) fn in_words(&self, names: &[String]) -> Vec<String> {
-        let Some((reference, others)) = names.split_first() else {
-            return Vec::new();
-        };
-        let known = self.last.iter().zip(self.reached.iter()).skip(1);
-        let words = others.iter().zip(known).map(|(name, (clock, reached))| {
-            let last_ns = reached.load(Ordering::Acquire);
-            match clock.line.uncertainty_ns(last_ns) {
-                Some(within_ns) if clock.is_known() => {
-                    let offset = clock.line.offset_ns(last_ns);
-                    format!(
-                        "clock of {name}: {} against {reference}, within {}",
-                        signed_duration(offset),
-                        duration(within_ns.into())
-                    )
-                }
-                _ => format!("clock of {name}: not known"),
-            }
+        let clocks = self.last.iter().zip(self.reached.iter()).enumerate();
+        let words = clocks.skip(1).map(|(session, (clock, reached))| {
+            clock.describe(session, names, reached.load(Ordering::Acquire))
         });
         words.collect()
     }
