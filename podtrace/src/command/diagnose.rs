@@ -224,7 +224,8 @@ fn of_agents(args: &DiagnoseArgs) -> anyhow::Result<u8> {
         let report = DiagnosisReport::new(diagnosis, format(args), Some(live), sink, concluded);
         Ok(vec![Box::new(report)])
     })?;
-    finish(ended(&played, &capture), concluded.take())
+    let code = ended(&played, &capture);
+    Ok(finish(code, conclusion(concluded.take())?))
 }
 
 /// What is watched, in words.

@@ -3,6 +3,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Arguments as errors name them, or how that begins, and a value. The first that fits counts.
 const EXAMPLES: &[(&str, &str)] = &[
+    ("--agent", "ssh://worker1"),
     ("--between", "default/client default/web"),
     ("--buffer", "16"),
     ("--clock-offset", "worker2=-1.5ms"),
@@ -29,7 +30,9 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("--keep-time", "24h"),
     ("--kubeconfig", "admin.conf"),
     ("--last", "30s"),
+    ("--listen", "/run/podtrace.sock"),
     ("--max-rate", "50k"),
+    ("--max-traces", "4"),
     ("--metrics", "9464"),
     ("--min-latency", "10ms"),
     ("--namespace", "default"),
