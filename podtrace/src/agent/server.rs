@@ -51,6 +51,8 @@ pub struct ServeOptions {
     pub gives_payload: bool,
     /// How many traces run at a time at most.
     pub traces_max: usize,
+    /// Whether it tells what is traced for whom.
+    pub tells: bool,
 }
 
 /// An agent.
@@ -116,7 +118,7 @@ impl Agent for Service {
         arguments.splice(at..at, self.options.arguments.iter().cloned());
         let (process, session) = Process::start(&self.options.program, &arguments)
             .map_err(|error| Status::internal(format!("failed to run podtrace: {error}")))?;
-        let log = Log::begin(&format!("{who}: {}", wanted.in_words()));
+        let log = Log::begin(self.options.tells, &format!("{who}: {}", wanted.in_words()));
         let (replies, queue) = mpsc::channel(QUEUE);
         tokio::spawn(forward(process, session, requests, replies, (log, room)));
         let queue = stream::unfold(queue, |mut queue| async {
@@ -205,6 +207,7 @@ fn peer<T>(request: &Request<T>) -> String {
 
 /// Tells what is traced for whom, and for how long.
 struct Log {
+    tells: bool,
     number: u64,
     since: Instant,
     bytes: u64,
@@ -214,10 +217,13 @@ struct Log {
 static TRACES: AtomicU64 = AtomicU64::new(1);
 
 impl Log {
-    fn begin(what: &str) -> Self {
+    fn begin(tells: bool, what: &str) -> Self {
         let number = TRACES.fetch_add(1, Ordering::Relaxed);
-        sink::tell(&format!("trace {number} for {}", sanitize(what)));
+        if tells {
+            sink::tell(&format!("trace {number} for {}", sanitize(what)));
+        }
         Self {
+            tells,
             number,
             since: Instant::now(),
             bytes: 0,
@@ -228,11 +234,15 @@ impl Log {
 
 impl Drop for Log {
     fn drop(&mut self) {
+        if !self.tells {
+            return;
+        }
         let Self {
             number,
             since,
             bytes,
             error,
+            ..
         } = self;
         let seconds = since.elapsed().as_secs_f64();
         let failed = match error.lines().next() {

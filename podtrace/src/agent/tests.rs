@@ -35,6 +35,7 @@ impl Served {
             host: "worker1".to_owned(),
             gives_payload: false,
             traces_max: 1,
+            tells: false,
         };
         change(&mut options);
         let listener = Listener::unix(&folder.path().join("agent")).unwrap();

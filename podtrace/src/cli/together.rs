@@ -5,9 +5,9 @@
 use std::path::PathBuf;
 
 use super::{
-    CaptureArgs, Command, DiagnoseArgs, DiagnoseProtocol, ExportArgs, ExportFormat, ExtcapArgs,
-    FileArgs, Flow, Format, InputArgs, LiveFilterArgs, RecordArgs, ReplayArgs, ScopeArgs,
-    TimeStyle, TraceArgs, ViewArgs, WriteArgs,
+    CaptureArgs, ClusterArgs, Command, DiagnoseArgs, DiagnoseProtocol, ExportArgs, ExportFormat,
+    ExtcapArgs, FileArgs, Flow, FlowsArgs, Format, InputArgs, LiveFilterArgs, RecordArgs,
+    ReplayArgs, ScopeArgs, TimeStyle, TraceArgs, ViewArgs, WriteArgs,
 };
 
 impl ViewArgs {
@@ -126,7 +126,32 @@ impl FileArgs {
     }
 }
 
+impl ClusterArgs {
+    /// What other nodes do not do. `others`: whether each was asked for.
+    fn contradiction<const N: usize>(&self, others: [(bool, &str); N]) -> Option<String> {
+        let of_agents = |(_, name): &(bool, &str)| {
+            format!(
+                "{name} is for this node, and --agent for others\nhint: give it to podtrace on that \
+                 node: ssh worker1 sudo podtrace …"
+            )
+        };
+        let given = others.iter().find(|(is_given, _)| *is_given);
+        given.filter(|_| !self.agents.is_empty()).map(of_agents)
+    }
+}
+
 impl TraceArgs {
+    /// What is for this node alone.
+    fn local(&self) -> Option<String> {
+        self.cluster.contradiction([
+            (self.view.output == Format::Pcapng, "-o pcapng"),
+            (self.files.write.is_some(), "--write"),
+            (self.metrics.metrics.is_some(), "--metrics"),
+            (self.list.list_interfaces, "--list-interfaces"),
+            (self.filter.wait, "--wait"),
+        ])
+    }
+
     fn contradiction(&self) -> Option<String> {
         let (is_piped, writes) = (
             self.view.output == Format::Pcapng,
@@ -147,6 +172,7 @@ impl TraceArgs {
         };
         self.view
             .contradiction()
+            .or_else(|| self.local())
             .or_else(twice)
             .or_else(|| self.filter.contradiction(&self.capture))
             .or_else(partial)
@@ -209,11 +235,29 @@ impl ExportArgs {
 
 impl DiagnoseArgs {
     fn contradiction(&self) -> Option<String> {
+        let local = self.cluster.contradiction([
+            (self.probe, "--probe"),
+            (!self.read.is_empty(), "--read"),
+            (self.wait, "--wait"),
+        ]);
+        if local.is_some() {
+            return local;
+        }
         let is_portless = self.protocol == Some(DiagnoseProtocol::Icmp) && self.port.is_some();
         is_portless.then(|| {
             "--port is for TCP and UDP: --protocol icmp has none\nhint: --port 80 alone means TCP"
                 .into()
         })
+    }
+}
+
+impl FlowsArgs {
+    fn contradiction(&self) -> Option<String> {
+        let local = self.cluster.contradiction([
+            (!self.read.is_empty(), "--read"),
+            (self.filter.wait, "--wait"),
+        ]);
+        local.or_else(|| self.filter.contradiction(&self.capture))
     }
 }
 
@@ -236,14 +280,14 @@ impl Command {
     #[must_use]
     pub fn contradiction(&self) -> Option<String> {
         match self {
-            Self::Trace(args) if args.list.list_interfaces => None,
+            Self::Trace(args) if args.list.list_interfaces => args.local(),
             Self::Trace(args) => args.contradiction(),
             Self::Record(args) => args.contradiction(),
             Self::Replay(args) => args.contradiction(),
             Self::Stats(args) => args.input.contradiction(),
             Self::Export(args) => args.contradiction(),
             Self::Report(args) => args.input.contradiction(),
-            Self::Flows(args) => args.filter.contradiction(&args.capture),
+            Self::Flows(args) => args.contradiction(),
             Self::Diagnose(args) => args.contradiction(),
             Self::Extcap(args) => args.contradiction(),
             Self::Topology(_)

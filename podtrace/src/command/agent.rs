@@ -26,6 +26,8 @@ pub(super) fn run(args: &AgentArgs) -> anyhow::Result<u8> {
         host: shown(&host),
         gives_payload: args.payload,
         traces_max: args.max_traces as usize,
+        // Over standard input and output, its console is told everything.
+        tells: args.listen.is_some(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

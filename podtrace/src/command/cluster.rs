@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     agent::{Address, Agent, Control, Request},
-    cli::{CaptureArgs, ClusterArgs, Format, TraceArgs},
+    cli::{CaptureArgs, ClusterArgs, TraceArgs},
     output::printer::Printer,
     packet::key_payload,
     pipeline::{Asked, consumer::Consumer as _},
@@ -48,11 +48,6 @@ pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
         cluster,
         ..
     } = args;
-    if view.output == Format::Pcapng {
-        bail!(
-            "-o pcapng is of one node\nhint: podtrace record --agent ADDRESS -w FILE records all of them"
-        );
-    }
     let asking = Asking {
         cluster,
         capture,
@@ -182,8 +177,26 @@ async fn begin(
         agents.push((agent, feed.epoch_ns()));
         feeds.push(feed);
     }
+    refuse_twice(&feeds)?;
     compare(&mut agents, &clocks.messages()).await?;
     Ok(Some(Cluster::new(feeds, clocks)))
+}
+
+/// Refuses two agents of one node, whose packets would be seen twice.
+fn refuse_twice(feeds: &[Feed]) -> anyhow::Result<()> {
+    for (number, feed) in feeds.iter().enumerate() {
+        let mut before = feeds[..number].iter();
+        let same = before.find_map(|other| Some((other, feed.shared_node(other)?)));
+        if let Some((other, node)) = same {
+            bail!(
+                "{} and {} are agents of the same node, {node}\nhint: name one of them, or give nodes \
+                 names of their own: podtrace agent --node-name NAME",
+                other.name(),
+                feed.name()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Starts the trace of an agent.

@@ -88,6 +88,18 @@ impl Feed {
         })
     }
 
+    /// Where its agent is, safe to show.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A node that another session is of, too, safe to show.
+    pub(crate) fn shared_node(&self, other: &Self) -> Option<String> {
+        let mut nodes = self.info.nodes.iter();
+        let shared = nodes.find(|node| other.info.nodes.contains(node));
+        shared.map(|node| sanitize(node))
+    }
+
     /// UTC nanoseconds at zero of its clock.
     pub(crate) fn epoch_ns(&self) -> i64 {
         self.info.epoch_ns

@@ -280,10 +280,12 @@ fn flows_and_diagnose_ask_agents_too() {
 #[test]
 fn what_cannot_be_reached_is_said() {
     let cluster = Cluster::new(1);
+    let socket = format!("unix:{}", cluster.socket(0).display());
     for (address, words) in [
         ("unix:/nonexistent/agent", "No such file or directory"),
         ("exec:exit 3", "no connection"),
         ("exec:echo hello", "no connection"),
+        (socket.as_str(), "same node"),
     ] {
         let mut console = cluster.console("trace");
         let output = console.args(["--agent", address]).output().unwrap();
