@@ -34,8 +34,8 @@ pub const RULES: &[Capability] = &[
 /// To watch the sockets of new pods, and to read counters: before Linux 5.19 each call
 /// of bpf(2) takes `CAP_BPF`.
 pub const WATCH: &[Capability] = &[CAP_NET_ADMIN, CAP_BPF];
-/// The same before a recording has replaced an earlier file, in a directory or of a user other than
-/// root.
+/// The same before it is decided whether a recording replaces an earlier file, in a directory or of
+/// a user other than root.
 pub const REPLACE: &[Capability] = &[CAP_NET_ADMIN, CAP_BPF, CAP_DAC_OVERRIDE, CAP_FOWNER];
 /// To find the namespaces of pods by their processes, and look into them.
 pub const INSPECT: &[Capability] = &[CAP_SYS_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH];
@@ -44,6 +44,8 @@ pub const READ: &[Capability] = &[CAP_DAC_READ_SEARCH, CAP_BPF];
 /// To begin the next file in a directory that root does not own, as that of the user who called
 /// sudo.
 pub const RECORD: &[Capability] = &[CAP_DAC_OVERRIDE];
+/// The same before the recording has replaced an earlier file.
+pub const RECORD_OVER: &[Capability] = &[CAP_DAC_OVERRIDE, CAP_FOWNER];
 /// To find a namespace, enter it, and ping from there.
 pub const PROBE: &[Capability] = &[
     CAP_SYS_ADMIN,

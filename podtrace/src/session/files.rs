@@ -5,8 +5,8 @@
 //! contents of a chunk, only where a reader can begin.
 //!
 //! The thread hands each chunk to the kernel by write(2) at once and flushes nothing
-//! (fsync): written data outlives the end of podtrace, even by SIGKILL, but not a power cut
-//! or a crash of the kernel.
+//! (fsync) but the first chunk of a file that replaces another: written data outlives the end of
+//! podtrace, even by SIGKILL, but not a power cut or a crash of the kernel.
 use std::{
     fs::File,
     path::{Path, PathBuf},
@@ -111,7 +111,7 @@ pub struct FileOptions {
     /// file can be read up to where it was cut.
     pub zstd: bool,
     /// Replace a regular file that has the (first) file's name, once
-    /// [`SessionFiles::replacement`] is confirmed.
+    /// [`SessionFiles::replacement`] is confirmed and a chunk is written.
     pub force: bool,
     /// The node, for names of files in a directory.
     pub node: String,
@@ -185,8 +185,6 @@ impl SessionFiles {
         thread::Builder::new()
             .name("session-files".into())
             .spawn(move || {
-                // The thread only creates files; its starter reports capabilities that stay.
-                let _ = privilege::keep(privilege::RECORD);
                 take_chunks(&mut writer, &queue);
                 // The receiver is gone if the caller has given up.
                 let _ = done_sender.send(writer.close());
@@ -203,7 +201,7 @@ impl SessionFiles {
     }
 
     /// The earlier file that is to be replaced, if there is one: it stays as it was unless that is
-    /// confirmed, at any time.
+    /// confirmed, at any time, and until a chunk is written.
     #[must_use]
     pub fn replacement(&mut self) -> Option<Replacement> {
         self.replacement.take()
@@ -297,6 +295,10 @@ pub fn create(path: &Path, force: bool) -> Result<(File, Option<Replacement>), F
         return Ok((open::open_stream(path)?, None));
     }
     let Created { file, aside, .. } = open::create(path, force)?;
+    // Who writes it confirms it at the end.
+    if let Some(aside) = &aside {
+        aside.written()?;
+    }
     Ok((file, aside.map(Replacement::new)))
 }
 
@@ -321,7 +323,18 @@ fn check(options: &FileOptions) -> Result<(), FilesError> {
 
 /// Runs until the caller's end is dropped and the queue is empty, or the caller gave up.
 fn take_chunks(writer: &mut Writer, queue: &Receiver<Chunk>) {
+    // The thread only creates files, and its starter reports capabilities that stay.
+    let keep = |needed| drop(privilege::keep(needed));
+    let mut may_replace = writer.may_replace();
+    keep(match may_replace {
+        true => privilege::RECORD_OVER,
+        false => privilege::RECORD,
+    });
     loop {
+        if may_replace && !writer.may_replace() {
+            may_replace = false;
+            keep(privilege::RECORD);
+        }
         let chunk = match writer.next_expiry(Instant::now()) {
             Some(wait) => queue.recv_timeout(wait),
             None => queue

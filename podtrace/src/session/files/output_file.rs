@@ -152,8 +152,26 @@ impl OutputFile {
                 }
             }
         }
+        if self.end == 0
+            && let Err(error) = self.take_place()
+        {
+            self.take_back(bytes.len());
+            return Err(error);
+        }
         self.end += bytes.len() as u64;
         Ok(())
+    }
+
+    /// Tells a file that is to replace another that something is written: then a power cut must
+    /// not find both gone.
+    fn take_place(&self) -> Result<(), FilesError> {
+        let Some(aside) = &self.aside else {
+            return Ok(());
+        };
+        self.file
+            .sync_data()
+            .map_err(|error| FilesError::system("write to", &self.path, error))?;
+        aside.written()
     }
 
     /// Ends it, and removes a partial chunk that an error may have left.

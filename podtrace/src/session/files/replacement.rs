@@ -23,8 +23,8 @@ const NAME_MAX: usize = 255;
 /// Room for what is added to the name: the dots, a process id and the suffix.
 const ADDED: usize = 20;
 
-/// A written file that takes the name of an earlier one once that is confirmed. Dropped before,
-/// it is removed, and the earlier file stays as it was.
+/// A file that takes the name of an earlier one once that is confirmed and something is written to
+/// it. Dropped before it is confirmed, it is removed, and the earlier file stays as it was.
 #[derive(Debug)]
 pub struct Replacement(Arc<Aside>);
 
@@ -39,7 +39,7 @@ impl Replacement {
         &self.0.target
     }
 
-    /// Replaces the earlier file.
+    /// Replaces the earlier file: at once, or where nothing is written yet, as soon as that is.
     ///
     /// # Errors
     /// When it cannot be replaced any more: it stays as it is.
@@ -59,13 +59,23 @@ impl Drop for Replacement {
 pub(super) struct Aside {
     target: PathBuf,
     identity: Identity,
-    state: Mutex<State>,
+    standing: Mutex<Standing>,
+}
+
+/// Where a replacement stands.
+#[derive(Debug)]
+struct Standing {
+    state: State,
+    /// Whether it holds anything: until then, it is worth less than the earlier file.
+    is_written: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
     /// It has this name.
     Aside(PathBuf),
+    /// It has this name until something is written.
+    Confirmed(PathBuf),
     /// It has the name of the target.
     InPlace,
     /// It was removed.
@@ -73,61 +83,106 @@ enum State {
 }
 
 impl Aside {
-    /// A file at `path` that is to replace `target`.
+    /// An empty file at `path` that is to replace `target`.
     pub(super) fn new(target: PathBuf, path: PathBuf, identity: Identity) -> Self {
         Self {
             target,
             identity,
-            state: Mutex::new(State::Aside(path)),
+            standing: Mutex::new(Standing {
+                state: State::Aside(path),
+                is_written: false,
+            }),
         }
     }
 
     /// Whether it may still be removed.
     pub(super) fn is_open(&self) -> bool {
-        matches!(*self.lock(), State::Aside(_))
+        matches!(self.lock().state, State::Aside(_) | State::Confirmed(_))
     }
 
     /// Whether it was removed.
     pub(super) fn is_discarded(&self) -> bool {
-        *self.lock() == State::Discarded
+        self.lock().state == State::Discarded
     }
 
     /// Calls `then` with its present name, which it keeps meanwhile.
     pub(super) fn with_path<T>(&self, then: impl FnOnce(&Path) -> T) -> T {
-        match &*self.lock() {
-            State::Aside(path) => then(path),
+        match &self.lock().state {
+            State::Aside(path) | State::Confirmed(path) => then(path),
             State::InPlace | State::Discarded => then(&self.target),
         }
     }
 
-    fn confirm(&self) -> Result<(), FilesError> {
-        let mut state = self.lock();
-        let State::Aside(path) = &*state else {
-            return Ok(());
-        };
-        if self.identity.at(path).is_none() {
-            return Err(FilesError::Moved(self.target.clone()));
+    /// Something is written to it: it replaces the earlier file, if that is confirmed.
+    ///
+    /// # Errors
+    /// When it cannot replace it: then nothing counts as written.
+    pub(super) fn written(&self) -> Result<(), FilesError> {
+        let mut standing = self.lock();
+        if let State::Confirmed(path) = &standing.state {
+            self.replace(path)?;
+            standing.state = State::InPlace;
         }
-        check_replaceable(&self.target, true)?;
-        fs::rename(path, &self.target)
-            .map_err(|error| FilesError::system("replace", &self.target, error))?;
-        *state = State::InPlace;
+        standing.is_written = true;
         Ok(())
     }
 
-    fn discard(&self) {
-        let mut state = self.lock();
-        if let State::Aside(path) = &*state {
-            if self.identity.at(path).is_some() {
-                // If it stays, the next run with this target removes it.
-                let _ = fs::remove_file(path);
-            }
-            *state = State::Discarded;
+    fn confirm(&self) -> Result<(), FilesError> {
+        let mut standing = self.lock();
+        let State::Aside(path) = &standing.state else {
+            return Ok(());
+        };
+        standing.state = if standing.is_written {
+            self.replace(path)?;
+            State::InPlace
+        } else {
+            self.check(path)?;
+            State::Confirmed(path.clone())
+        };
+        Ok(())
+    }
+
+    fn replace(&self, path: &Path) -> Result<(), FilesError> {
+        self.check(path)?;
+        fs::rename(path, &self.target)
+            .map_err(|error| FilesError::system("replace", &self.target, error))
+    }
+
+    /// Checks that both names are what they were.
+    fn check(&self, path: &Path) -> Result<(), FilesError> {
+        match self.identity.at(path) {
+            Some(_) => check_replaceable(&self.target, true),
+            None => Err(FilesError::Moved(self.target.clone())),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Removes it, unless it has been confirmed.
+    fn discard(&self) {
+        let mut standing = self.lock();
+        if let State::Aside(path) = &standing.state {
+            self.remove(path);
+            standing.state = State::Discarded;
+        }
+    }
+
+    /// Its writer has ended: what was confirmed and holds nothing is removed.
+    pub(super) fn end(&self) {
+        let mut standing = self.lock();
+        if let State::Confirmed(path) = &standing.state {
+            self.remove(path);
+            standing.state = State::Discarded;
+        }
+    }
+
+    fn remove(&self, path: &Path) {
+        if self.identity.at(path).is_some() {
+            // If it stays, the next run with this target removes it.
+            let _ = fs::remove_file(path);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -100,12 +100,24 @@ impl Writer {
         Some(Replacement::new(Arc::clone(aside)))
     }
 
+    /// Whether the first file may still have to replace an earlier one.
+    pub(super) fn may_replace(&self) -> bool {
+        let output = self.disk.output.as_ref();
+        let aside = output.and_then(OutputFile::aside);
+        aside.is_some_and(|aside| aside.is_open())
+    }
+
     /// Ends the file; returns the totals.
     pub(super) fn close(&mut self) -> Closed {
+        let output = self.disk.output.as_ref();
+        if let Some(aside) = output.and_then(OutputFile::aside) {
+            aside.end();
+        }
         if self.disk.is_discarded() {
             let output = self.disk.output.take();
             return Closed {
                 kept: output.map(|output| output.path().to_owned()),
+                reports: self.status.reports(),
                 ..Closed::default()
             };
         }

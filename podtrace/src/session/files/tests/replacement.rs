@@ -66,6 +66,66 @@ fn earlier_file_stays_until_its_replacement_is_confirmed() {
     }
 }
 
+/// A process that is killed before its first chunk is written leaves the earlier file.
+#[test]
+fn earlier_file_stays_until_something_is_written() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.pcapng");
+    fs::write(&path, "old").unwrap();
+    let read = || (fs::read(&path).unwrap(), names(dir.path()).len());
+    let mut recorder = Recorder::open(FileOptions {
+        force: true,
+        ..options(&path)
+    });
+    recorder.writer.replacement().unwrap().confirm().unwrap();
+    assert!(recorder.writer.may_replace());
+    assert_eq!(read(), (b"old".to_vec(), 2));
+    recorder.send(Begins::File, b"new", 1);
+    assert!(!recorder.writer.may_replace());
+    assert_eq!(read(), (b"new".to_vec(), 1));
+    recorder.send(Begins::Nothing, b"er", 1);
+    assert_eq!(read(), (b"newer".to_vec(), 1));
+    // What ends without a chunk leaves nothing aside.
+    let mut recorder = Recorder::open(FileOptions {
+        force: true,
+        ..options(&path)
+    });
+    recorder.writer.replacement().unwrap().confirm().unwrap();
+    let closed = recorder.writer.close();
+    assert_eq!((closed.kept.as_deref(), closed.last), (Some(&*path), None));
+    assert_eq!(read(), (b"newer".to_vec(), 1));
+}
+
+/// A chunk behind which the file cannot take the name is not written: the next one tries again.
+#[test]
+fn chunk_counts_once_the_earlier_file_is_replaced() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("a.pcapng");
+    let other = dir.path().join("b");
+    for is_mended in [true, false] {
+        fs::write(&path, "old").unwrap();
+        let mut recorder = Recorder::open(FileOptions {
+            force: true,
+            ..options(&path)
+        });
+        recorder.writer.replacement().unwrap().confirm().unwrap();
+        fs::remove_file(&path).unwrap();
+        symlink(&other, &path).unwrap();
+        recorder.send(Begins::File, b"first", 1);
+        assert_eq!(recorder.reports(), ["failed: Symlink", "not written: 1"]);
+        if is_mended {
+            fs::remove_file(&path).unwrap();
+            fs::write(&path, "another").unwrap();
+            recorder.send(Begins::Section, b"second", 1);
+            assert_eq!(fs::read(&path).unwrap(), b"second");
+            assert_eq!(recorder.writer.close().last.as_deref(), Some(&*path));
+        } else {
+            assert_eq!(recorder.writer.close().kept.as_deref(), Some(&*path));
+        }
+        assert_eq!(names(dir.path()), ["a.pcapng"]);
+    }
+}
+
 /// What has taken the name meanwhile is not replaced, unless it is a file.
 #[test]
 fn only_a_file_is_replaced() {
