@@ -305,6 +305,9 @@ pub struct Path {
     /// from where not all fragments of its packet were seen: who puts them together waits for the
     /// others.
     pub lacks_fragments: bool,
+    /// Whether that is because fragments of several packets came between each other, and nothing shows
+    /// which are of one.
+    pub mixes_fragments: bool,
     /// Whether it is for many, has reached places where sockets may want it, and no socket was
     /// seen to take it.
     pub is_untaken: bool,

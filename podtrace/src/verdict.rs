@@ -186,6 +186,9 @@ fn undecided(path: &Path) -> Option<&'static str> {
         Outcome::InFlight => Some("the trace ended while it was under way"),
         Outcome::Unknown if path.incomplete => Some("hops may be missing"),
         Outcome::Unknown if path.is_untold => Some(UNTOLD),
+        Outcome::Unknown if path.mixes_fragments => {
+            Some("fragments of several packets with its identification were mixed there")
+        }
         Outcome::Unknown if path.lacks_fragments => {
             Some("other fragments of its packet were not seen there")
         }

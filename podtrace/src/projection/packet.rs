@@ -93,8 +93,8 @@ object! {
         fragment_of: Option<u64>,
         /// whether neither it nor the first fragment went on
         lost_with_first: Option<bool>,
-        /// whether other fragments of its packet were not seen where it was last: who puts them
-        /// together waits for them
+        /// whether other fragments of its packet were not seen where it was last, or those of several
+        /// packets were mixed there: who puts them together waits for the others
         lacks_fragments: Option<bool>,
         /// the packet with some of the same bytes that was under way when it was sent
         copy_of: Option<u64>,

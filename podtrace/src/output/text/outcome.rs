@@ -89,6 +89,11 @@ impl Text {
                 }
                 Ok(())
             }
+            Outcome::Unknown if path.mixes_fragments && !path.incomplete => write!(
+                out,
+                "unknown: fragments of several packets with its identification were mixed at {}",
+                last_place(path, world)
+            ),
             Outcome::Unknown if path.lacks_fragments && !path.incomplete => write!(
                 out,
                 "unknown: other fragments of its packet were not seen at {}",

@@ -27,6 +27,7 @@ impl Builder {
             is_reassembled: false,
             is_untold: false,
             lacks_fragments: false,
+            mixes_fragments: false,
             is_untaken: false,
             gso_segments: seen.event.gso_segments,
             segments: Vec::new(),

@@ -36,6 +36,7 @@ impl Builder {
             let is_partial = self.is_partial || may_pass_unseen;
             let is_blind = self.blind.overlap(first_ns, now_ns);
             let lacks_others = self.lacks_others(slot);
+            let wants_socket = self.wants_socket(slot);
             let Some(open) = self.open.get_mut(slot) else {
                 continue;
             };
@@ -49,9 +50,9 @@ impl Builder {
                         (false, false) => Outcome::NoReceiver,
                     })
                 }
-                (true, false) if open.wants_socket && is_blind => Outcome::Unknown,
-                (true, false) if open.wants_socket => Outcome::NoSocket,
-                (true, true) if open.wants_socket => Outcome::EventsLost,
+                (true, false) if wants_socket && is_blind => Outcome::Unknown,
+                (true, false) if wants_socket => Outcome::NoSocket,
+                (true, true) if wants_socket => Outcome::EventsLost,
                 (true, false) if open.wants_answer && !is_partial && !self.is_sampled => {
                     Outcome::Unanswered
                 }
@@ -70,6 +71,7 @@ impl Builder {
                     Outcome::NotSeenFurther | Outcome::NoSocket | Outcome::Delivered,
                 ) => {
                     open.path.lacks_fragments = true;
+                    open.path.mixes_fragments = is_mixed;
                     open.path.ambiguous |= is_mixed;
                     Outcome::Unknown
                 }
@@ -104,6 +106,7 @@ impl Builder {
                 && !open.path.lacks_fragments;
             open.path.incomplete |= is_undecided && may_pass_unseen;
             open.path.lacks_fragments &= outcome == Outcome::Unknown;
+            open.path.mixes_fragments &= open.path.lacks_fragments;
             let waits = open.path.lacks_fragments;
             if !open.path.is_reassembled && !waits {
                 self.fragments.note_end(&mut open.path, outcome);
@@ -133,6 +136,7 @@ impl Builder {
 
     /// Ends a path that may have more hops to come.
     pub(super) fn cut_short(&mut self, slot: Slot, otherwise: Outcome) {
+        let wants_socket = self.wants_socket(slot);
         let Some(open) = self.open.get_mut(slot) else {
             return;
         };
@@ -149,7 +153,7 @@ impl Builder {
                     _ => otherwise,
                 })
             }
-            (true, _) if !open.wants_socket && !open.wants_answer && !open.lacks_others => {
+            (true, _) if !wants_socket && !open.wants_answer && !open.lacks_others => {
                 Outcome::Delivered
             }
             // It is under way no more, but no socket has taken or answered it yet.
@@ -164,6 +168,16 @@ impl Builder {
             && open.members != Members::Unwatched;
         open.path.incomplete |= otherwise == Outcome::GivenUp || is_undecided && !open.inconclusive;
         self.close(slot, outcome);
+    }
+
+    /// Whether a socket is to take what has arrived, or the packet that it is a fragment of.
+    fn wants_socket(&self, slot: Slot) -> bool {
+        let open = self.open.get(slot);
+        open.is_some_and(|open| {
+            let path = &open.path;
+            let is_part = open.arrived && path.packet.is_fragment() && !path.is_taken();
+            open.wants_socket || is_part && self.is_of_untaken(path)
+        })
     }
 
     pub(super) fn close(&mut self, slot: Slot, outcome: Outcome) {

@@ -52,6 +52,8 @@ struct First {
     ts_ns: u64,
     in_tunnel: bool,
     is_lost: bool,
+    /// Whether no socket took its packet where one was to.
+    is_untaken: bool,
     /// Which bytes of its packet it and the others of its fragments have.
     bytes: SmallVec<[Range<u32>; 3]>,
 }
@@ -80,6 +82,11 @@ impl First {
         if self.bytes.len() < PARTS_MAX {
             self.bytes.push(bytes);
         }
+    }
+
+    /// Whether a path is its own: one that was slow has two numbers.
+    fn is_of(&self, path: &Path) -> bool {
+        path.id == self.id || path.late_of.is_some_and(|before| before.id == self.id)
     }
 
     fn link(&self) -> FragmentOf {
@@ -149,7 +156,7 @@ impl Builder {
             // All but the last end at a multiple of 8.
             let end = outer_length(event).saturating_sub(headers) & !7;
             self.note_first(whole, slot, None, 0..end, event.ts_ns);
-            self.release_around(tunnel, event);
+            self.release_around(slot, tunnel, event);
         }
     }
 
@@ -170,6 +177,7 @@ impl Builder {
             ts_ns,
             in_tunnel: ends.is_none(),
             is_lost: false,
+            is_untaken: false,
             bytes: smallvec![bytes],
         };
         let Fragments {
@@ -259,6 +267,22 @@ impl Builder {
         first.map(|first| (first.slot, first.id))
     }
 
+    /// Whether a later fragment is of a packet that a socket was to take where it arrived, and none
+    /// has: only the first fragment shows that a socket is to.
+    #[inline(never)]
+    pub(super) fn is_of_untaken(&self, path: &Path) -> bool {
+        let Some(link) = path.fragment_of.filter(|link| !link.in_tunnel) else {
+            return false;
+        };
+        let mut firsts = self.fragments.firsts.iter().rev();
+        let first = firsts.find(|first| first.id == link.packet);
+        first.is_some_and(|first| {
+            let open = self.open.get(first.slot);
+            let open = open.filter(|open| first.is_of(&open.path));
+            first.is_untaken || open.is_some_and(|open| open.wants_socket)
+        })
+    }
+
     /// The other fragments of a packet, by the numbers that its first has had.
     pub(super) fn followers_of(&self, first: &[u64]) -> Vec<(Slot, u64)> {
         let all = self.fragments.followers.iter();
@@ -288,13 +312,9 @@ impl Fragments {
                 .rev()
                 .find(|first| first.id == link.packet);
             link.is_lost_with_it = first.is_some_and(|first| first.is_lost);
-        } else if let Some(first) = self
-            .firsts
-            .iter_mut()
-            .rev()
-            .find(|first| first.id == path.id)
-        {
+        } else if let Some(first) = self.firsts.iter_mut().rev().find(|first| first.is_of(path)) {
             first.is_lost = true;
+            first.is_untaken = outcome == Outcome::NoSocket;
         }
     }
 }

@@ -67,74 +67,98 @@ impl Whole {
 /// A fragment whose path has ended.
 struct Gone {
     whole: Whole,
+    id: u64,
     part: Part,
-    taps: Box<[Tap]>,
-    last_ns: u64,
+    /// Where it was last seen when.
+    taps: Box<[(Tap, u64)]>,
+}
+
+/// A fragment that a tap has seen.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    ts_ns: u64,
+    /// The number of its path.
+    id: u64,
+    part: Part,
 }
 
 /// The fragments whose paths have ended lately.
 #[derive(Default)]
 pub(super) struct Ended(VecDeque<Gone>);
 
-/// What the fragments of one identification are that have come to a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the fragments of one identification are that have come to a place with one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Gathered {
-    /// All of a packet, or of several.
-    All,
+    /// All of a packet: the numbers of their paths.
+    All(Vec<u64>),
     /// Some are missing.
     Some,
-    /// They are of several packets, and nothing shows which are of one.
+    /// They are of several packets, and nothing shows which are of one: who puts them together may
+    /// drop them all, or take some of each for one packet.
     Mixed,
 }
 
-/// What these are.
-fn gathered(mut parts: Vec<Part>) -> Gathered {
-    parts.sort_unstable();
-    let packets = parts.iter().take_while(|part| part.0 == 0).count();
-    let same_begin = |one: &Part, other: &Part| one.0 == other.0;
-    let missing = match parts.chunk_by(same_begin).any(|parts| parts.len() > 1) {
+/// What these are that have come with the one of this number. Who has all of a packet begins with
+/// the next one.
+fn gathered(mut seen: Vec<Seen>, id: u64) -> Gathered {
+    seen.sort_by_key(|one| one.ts_ns);
+    let mut begin = 0;
+    for end in 1..=seen.len() {
+        let group = &seen[begin..end];
+        if is_whole(group) {
+            if group.iter().any(|one| one.id == id) {
+                return Gathered::All(group.iter().map(|one| one.id).collect());
+            }
+            begin = end;
+        }
+    }
+    let mut left: Vec<_> = seen[begin..].iter().map(|one| one.part).collect();
+    left.sort_unstable();
+    match left.windows(2).any(|pair| pair[1].0 < pair[0].1) {
         true => Gathered::Mixed,
         false => Gathered::Some,
-    };
-    let mut at = Some(0);
-    for same in parts.chunk_by(same_begin) {
-        let (begin, end, is_last) = same[0];
-        let is_next = at == Some(begin) && same.len() == packets;
-        if !is_next || same.iter().any(|part| *part != same[0]) {
-            return missing;
-        }
-        at = (!is_last).then_some(end);
     }
-    match at {
-        None => Gathered::All,
-        Some(_) => missing,
-    }
+}
+
+/// Whether fragments have each byte of a packet once.
+fn is_whole(group: &[Seen]) -> bool {
+    let mut parts: Vec<_> = group.iter().map(|one| one.part).collect();
+    parts.sort_unstable();
+    let end = parts.iter().try_fold(Some(0), |at, (begin, end, is_last)| {
+        (at == Some(*begin)).then(|| (!is_last).then_some(*end))
+    });
+    end == Some(None)
 }
 
 impl Builder {
     /// The fragments of a packet that a tap has seen.
-    fn parts_at(&self, whole: &Whole, tap: Tap, ts_ns: u64) -> Vec<Part> {
+    fn seen_at(&self, whole: &Whole, tap: Tap, ts_ns: u64) -> Vec<Seen> {
         let open = self.joins.fragments_of(&whole.datagram).filter_map(|slot| {
-            let may_be =
-                |open: &&Open| open.has_come_to(tap) && open.may_go_on(ts_ns, self.timeout_ns);
+            let may_be = |open: &&Open| open.may_go_on(ts_ns, self.timeout_ns);
             let open = self.open.get(slot).filter(may_be)?;
             let (id, bytes, is_last) = part_of(&open.path.packet)?;
-            (id == whole.id).then_some((bytes.start, bytes.end, is_last))
+            let part = (bytes.start, bytes.end, is_last);
+            open.seen_at(tap, part).filter(|_| id == whole.id)
         });
-        let mut parts: Vec<_> = open.collect();
-        let gone = self.gone.0.iter().filter(|gone| {
-            gone.whole == *whole
-                && gone.last_ns.abs_diff(ts_ns) <= NEAR_NS
-                && gone.taps.contains(&tap)
-        });
-        parts.extend(gone.map(|gone| gone.part));
+        let mut seen: Vec<_> = open.collect();
+        let gone = self.gone.0.iter().filter(|gone| gone.whole == *whole);
+        seen.extend(gone.filter_map(|gone| {
+            let (_, at_ns) = gone.taps.iter().rfind(|(other, _)| *other == tap)?;
+            let (_, last_ns) = gone.taps.last()?;
+            let is_near = last_ns.abs_diff(ts_ns) <= NEAR_NS;
+            is_near.then_some(Seen {
+                ts_ns: *at_ns,
+                id: gone.id,
+                part: gone.part,
+            })
+        }));
         let (source, destination, ..) = whole.datagram;
         let around = self.fragments.around((source, destination, whole.id));
-        parts.extend(around.filter_map(|(slot, id, end)| {
+        seen.extend(around.filter_map(|(slot, id, end)| {
             let open = self.open.get(slot).filter(|open| open.path.id == id)?;
-            open.has_come_to(tap).then_some((0, end, false))
+            open.seen_at(tap, (0, end, false))
         }));
-        parts
+        seen
     }
 
     /// Whether a fragment that has arrived with an event waits there for others of its packet.
@@ -145,10 +169,10 @@ impl Builder {
         let Some(whole) = open.filter(|_| !is_whole).and_then(Whole::of) else {
             return false;
         };
-        let tap = (event.interface, event.direction);
-        let gathered = gathered(self.parts_at(&whole, tap, event.ts_ns));
-        if gathered == Gathered::All {
-            self.release(&whole, tap, event.ts_ns);
+        let (tap, id) = ((event.interface, event.direction), self.id(slot));
+        let gathered = gathered(self.seen_at(&whole, tap, event.ts_ns), id);
+        if let Gathered::All(ids) = gathered {
+            self.release(&whole, &ids, event.ts_ns);
             return false;
         }
         self.open.change(slot, event.ts_ns, |open| {
@@ -158,25 +182,23 @@ impl Builder {
         true
     }
 
-    /// Lets the fragments go on that have waited for the first one, which is around a packet in a
+    /// Lets the fragments go on that have waited for the first one, which is around this packet in a
     /// tunnel.
-    pub(super) fn release_around(&mut self, tunnel: &Tunnel, event: &Event) {
-        let tap = (event.interface, event.direction);
+    pub(super) fn release_around(&mut self, slot: Slot, tunnel: &Tunnel, event: &Event) {
+        let (tap, id) = ((event.interface, event.direction), self.id(slot));
         if let Some(whole) = Whole::around(tunnel)
             && self.joins.fragments_of(&whole.datagram).next().is_some()
-            && gathered(self.parts_at(&whole, tap, event.ts_ns)) == Gathered::All
+            && let Gathered::All(ids) = gathered(self.seen_at(&whole, tap, event.ts_ns), id)
         {
-            self.release(&whole, tap, event.ts_ns);
+            self.release(&whole, &ids, event.ts_ns);
         }
     }
 
-    /// Lets the fragments of a packet go on that have waited at a tap for the others.
-    fn release(&mut self, whole: &Whole, tap: Tap, ts_ns: u64) {
+    /// Lets the fragments of a packet go on that have waited for the others.
+    fn release(&mut self, whole: &Whole, ids: &[u64], ts_ns: u64) {
         let is_its = |slot: &Slot| {
             let open = self.open.get(*slot);
-            open.is_some_and(|open| {
-                open.lacks_others && open.has_come_to(tap) && Whole::of(open) == Some(*whole)
-            })
+            open.is_some_and(|open| open.lacks_others && ids.contains(&open.path.id))
         };
         let slots = self.joins.fragments_of(&whole.datagram).filter(is_its);
         for slot in slots.collect::<Vec<_>>() {
@@ -207,8 +229,8 @@ impl Builder {
             return None;
         }
         let tap = (last.interface, last.direction);
-        match gathered(self.parts_at(&whole, tap, last.ts_ns)) {
-            Gathered::All => None,
+        match gathered(self.seen_at(&whole, tap, last.ts_ns), open.path.id) {
+            Gathered::All(_) => None,
             gathered => Some(gathered == Gathered::Mixed),
         }
     }
@@ -227,9 +249,11 @@ impl Builder {
         let taps = open.path.hops.iter();
         gone.push_back(Gone {
             whole,
+            id: open.path.id,
             part: (bytes.start, bytes.end, is_last),
-            taps: taps.map(|hop| (hop.interface, hop.direction)).collect(),
-            last_ns: open.path.last_ns(),
+            taps: taps
+                .map(|hop| ((hop.interface, hop.direction), hop.ts_ns))
+                .collect(),
         });
     }
 }
@@ -241,9 +265,15 @@ impl Open {
         self.path.packet.is_fragment() || self.path.in_fragments || tunnel().is_some()
     }
 
-    fn has_come_to(&self, tap: Tap) -> bool {
+    /// Its fragment as the tap has seen it last.
+    fn seen_at(&self, tap: Tap, part: Part) -> Option<Seen> {
         let mut hops = self.path.hops.iter();
-        hops.any(|hop| (hop.interface, hop.direction) == tap)
+        let hop = hops.rfind(|hop| (hop.interface, hop.direction) == tap)?;
+        Some(Seen {
+            ts_ns: hop.ts_ns,
+            id: self.path.id,
+            part,
+        })
     }
 }
 
@@ -251,29 +281,38 @@ impl Open {
 mod tests {
     use super::*;
 
+    /// What these are, which came in this order, for the last of them.
+    fn of_last(parts: &[Part]) -> Gathered {
+        let seen = (0..).zip(parts).map(|(number, part)| Seen {
+            ts_ns: number,
+            id: number,
+            part: *part,
+        });
+        gathered(seen.collect(), parts.len() as u64 - 1)
+    }
+
     #[test]
-    fn fragments_are_all_if_each_packet_has_each_byte_once() {
+    fn fragments_are_all_if_they_have_each_byte_once() {
+        let (one, two) = ((0, 8, false), (8, 16, true));
         for (parts, expected) in [
-            (&[(0, 8, false), (8, 16, true)][..], Gathered::All),
-            (&[(8, 16, true), (0, 8, false)], Gathered::All),
-            (&[(0, 8, false)], Gathered::Some),
-            (&[(8, 16, true)], Gathered::Some),
-            (&[(0, 8, false), (16, 24, true)], Gathered::Some),
-            (
-                &[(0, 8, false), (0, 8, false), (8, 16, true), (8, 16, true)],
-                Gathered::All,
-            ),
-            (
-                &[(0, 8, false), (0, 8, false), (8, 16, true)],
-                Gathered::Mixed,
-            ),
-            (
-                &[(0, 8, false), (8, 16, true), (8, 24, true)],
-                Gathered::Mixed,
-            ),
-            (&[], Gathered::Some),
+            (&[one, two][..], Gathered::All(vec![0, 1])),
+            (&[two, one], Gathered::All(vec![0, 1])),
+            (&[one], Gathered::Some),
+            (&[two], Gathered::Some),
+            (&[one, (16, 24, true)], Gathered::Some),
+            // One packet after the other, and a copy.
+            (&[one, two, one], Gathered::Some),
+            (&[one, two, two], Gathered::Some),
+            (&[one, two, two, one], Gathered::All(vec![2, 3])),
+            // Between each other.
+            (&[one, one], Gathered::Mixed),
+            (&[one, one, two], Gathered::Mixed),
+            (&[one, one, two, two], Gathered::Mixed),
+            (&[one, (0, 16, false), two], Gathered::Mixed),
+            (&[one, (8, 24, true)], Gathered::All(vec![0, 1])),
         ] {
-            assert_eq!(gathered(parts.to_vec()), expected, "{parts:?}");
+            assert_eq!(of_last(parts), expected, "{parts:?}");
         }
+        assert_eq!(gathered(Vec::new(), 0), Gathered::Some);
     }
 }

@@ -135,6 +135,7 @@ impl Builder {
         let (key, id, ts_ns) = (open.key, self.next_id, open.path.first_ns());
         open.path.id = id;
         open.path.lacks_fragments = false;
+        open.path.mixes_fragments = false;
         self.next_id += 1;
         self.note_begun(key, slot, id, ts_ns);
         self.open.take_up(slot);

@@ -1,4 +1,6 @@
 //! Fragments that wait for the others of their packet.
+mod mixed;
+
 use proptest::prelude::*;
 
 use super::*;
