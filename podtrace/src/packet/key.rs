@@ -145,9 +145,16 @@ impl PacketKey {
     /// The key of a TCP or UDP packet with the ends of another's.
     #[must_use]
     pub(crate) fn with_ends_of(mut self, other: &Self) -> Self {
-        self.set_ends((other.kind(), other.words()));
+        self = self.with_addresses_of(other);
         let ports = u64::from(u32::MAX);
         self.0[TRANSPORT] = self.0[TRANSPORT] & !ports | other.0[TRANSPORT] & ports;
+        self
+    }
+
+    /// The key of a later fragment, which has no ports, with the addresses of another packet.
+    #[must_use]
+    pub(crate) fn with_addresses_of(mut self, other: &Self) -> Self {
+        self.set_ends((other.kind(), other.words()));
         self
     }
 

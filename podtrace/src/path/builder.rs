@@ -21,6 +21,7 @@ mod recent;
 mod refused;
 mod returned;
 mod spare;
+mod together;
 mod transition;
 mod untold;
 
@@ -208,6 +209,10 @@ impl Builder {
                     open.path.ambiguous = true;
                 }
                 slot
+            }
+            Some(Joined::EachTranslated(slots)) => {
+                self.translate_each(&slots, seen, world);
+                return Err(self.add_to_each(&slots, event, world));
             }
             Some(Joined::Each(slots)) => return Err(self.add_to_each(&slots, event, world)),
             Some(Joined::Piece(piece)) => return Err(self.add_piece(seen, piece, world)),

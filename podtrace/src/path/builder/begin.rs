@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::frame::Frame,
-    packet::{Packet, PacketKey},
+    packet::{Ends, Packet, PacketKey},
     path::{Outcome, Path, Translation},
     world::World,
 };
@@ -84,6 +84,11 @@ impl Builder {
         };
         let (Some(before), Some(after)) = (open.path.ends(), seen.event.packet.ends()) else {
             return;
+        };
+        // A later fragment has no ports, though the packet has that it was put together to.
+        let after = Ends {
+            ports: before.ports.and(after.ports),
+            ..after
         };
         self.joins.remove(slot, open);
         self.joins.learn(seen.event, point, before, after);

@@ -26,9 +26,6 @@ const WAIT_NS: u64 = 60_000_000_000;
 
 /// How long the fragments of a packet may be seen before or after it is whole, in nanoseconds.
 const NEAR_NS: u64 = 1_000_000_000;
-/// No smaller packet of IPv6 is fragmented as a rule (RFC 8200).
-const IPV6_MTU_MIN: u32 = 1280;
-
 /// Source, destination and identification, which all fragments share.
 type Whole = (IpAddr, IpAddr, u32);
 
@@ -47,6 +44,8 @@ struct First {
     whole: Whole,
     /// Its ends with the ports, if it is not in a tunnel.
     ends: Option<Ends>,
+    /// Hash of its first bytes, which is that of the whole packet.
+    hash: u32,
     slot: Slot,
     id: u64,
     ts_ns: u64,
@@ -84,6 +83,19 @@ impl First {
         }
     }
 
+    /// Whether a packet of IPv6 may be its own as a whole, one of whose ends may be translated: it has
+    /// the same first bytes, and no less than its fragments.
+    fn may_be_of(&self, whole: &Packet) -> bool {
+        let (Some(ends), Some(seen)) = (self.ends, whole.ends()) else {
+            return false;
+        };
+        let keeps_one = ends.from() == seen.from() || ends.to() == seen.to();
+        let total = whole.behind_ip();
+        keeps_one
+            && self.hash == whole.payload_hash
+            && self.bytes.iter().all(|bytes| bytes.end <= total)
+    }
+
     /// Whether a path is its own: one that was slow has two numbers.
     fn is_of(&self, path: &Path) -> bool {
         path.id == self.id || path.late_of.is_some_and(|before| before.id == self.id)
@@ -113,6 +125,21 @@ impl Fragments {
         its.filter_map(|first| Some((first.slot, first.id, first.bytes.first()?.end)))
     }
 
+    /// The paths that have the first fragment of a packet like this one, seen a while ago: the same or
+    /// other ends, and in IPv6, which shows no identification in a whole packet, any.
+    pub(super) fn firsts_like(&self, whole: &Packet, ts_ns: u64) -> impl Iterator<Item = Slot> {
+        let id = whole.ipv4_id().map(u32::from);
+        let is_like = move |first: &&First| {
+            let (source, _, of) = first.whole;
+            let is_near = ts_ns.saturating_sub(first.ts_ns) <= NEAR_NS;
+            is_near
+                && !first.in_tunnel
+                && source.is_ipv4() == id.is_some()
+                && id.is_none_or(|id| id == of)
+        };
+        self.firsts.iter().filter(is_like).map(|first| first.slot)
+    }
+
     /// Whether a packet is whole whose fragments were seen: a bridge or a router has reassembled
     /// them to look at it, and sends fragments on. IPv6 shows no identification in a whole packet.
     /// One of its ends may be translated there.
@@ -124,10 +151,10 @@ impl Fragments {
             let (source, destination, id) = first.whole;
             let is_near = seen_ns.abs_diff(first.ts_ns) <= NEAR_NS;
             let is_like = match ip.source.is_ipv4() {
-                true => id == ip.id,
-                false => packet.length > IPV6_MTU_MIN,
+                true => id == ip.id && (source == ip.source || destination == ip.destination),
+                false => first.may_be_of(packet),
             };
-            (source == ip.source || destination == ip.destination) && is_near && is_like
+            is_near && is_like
         };
         ip.fragment.is_none() && self.firsts.iter().any(is_its)
     }
@@ -139,7 +166,7 @@ impl Builder {
     pub(super) fn note_fragment(&mut self, slot: Slot, event: &Event) {
         match fragment(&event.packet) {
             Some((whole, bytes)) if bytes.start == 0 => {
-                self.note_first(whole, slot, event.packet.ends(), bytes, event.ts_ns);
+                self.note_first(whole, slot, event, bytes, false);
             }
             Some((whole, bytes)) => self.note_other(whole, slot, bytes, event.ts_ns),
             None => {}
@@ -155,27 +182,29 @@ impl Builder {
             let headers = if tunnel.source.is_ipv4() { 20 } else { 48 };
             // All but the last end at a multiple of 8.
             let end = outer_length(event).saturating_sub(headers) & !7;
-            self.note_first(whole, slot, None, 0..end, event.ts_ns);
+            self.note_first(whole, slot, event, 0..end, true);
             self.release_around(slot, tunnel, event);
         }
     }
 
-    /// `ends`: none of what is in a tunnel.
+    /// `event`: of the fragment, or of the packet in a tunnel that it is around.
     fn note_first(
         &mut self,
         whole: Whole,
         slot: Slot,
-        ends: Option<Ends>,
+        event: &Event,
         bytes: Range<u32>,
-        ts_ns: u64,
+        in_tunnel: bool,
     ) {
+        let (packet, ts_ns) = (&event.packet, event.ts_ns);
         let mut first = First {
             whole,
-            ends,
+            ends: packet.ends().filter(|_| !in_tunnel),
+            hash: packet.payload_hash,
             slot,
             id: self.id(slot),
             ts_ns,
-            in_tunnel: ends.is_none(),
+            in_tunnel,
             is_lost: false,
             is_untaken: false,
             bytes: smallvec![bytes],

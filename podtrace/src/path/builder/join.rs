@@ -86,6 +86,8 @@ pub(super) enum Joined {
     },
     /// Those of the fragments of one datagram; at least one, the oldest first.
     Each(Vec<Slot>),
+    /// The same, with other ends: they were translated where the datagram was put together.
+    EachTranslated(Vec<Slot>),
 }
 
 /// A way to find the open path that an event continues.
@@ -292,6 +294,17 @@ impl Joins {
     /// The paths of fragments of these ends, protocol and identification, the oldest first.
     pub(super) fn fragments_of(&self, datagram: &Datagram) -> impl Iterator<Item = Slot> + '_ {
         self.fragments.of(datagram)
+    }
+
+    /// The fragments of which a whole packet with other ends was put together, by the first of them.
+    pub(super) fn translated_parts(
+        &self,
+        first: &Open,
+        seen: &Observation<'_>,
+        open: &OpenPaths,
+        world: &World,
+    ) -> Option<Vec<Slot>> {
+        self.fragments.translated_parts(first, seen, open, world)
     }
 
     /// How many paths have a key of that hash.

@@ -24,7 +24,8 @@ impl Builder {
         world: &World,
     ) -> Option<Joined> {
         let joined = self.joins.find(seen, equal, &mut self.open, world);
-        let joined = self.or_merged(joined, seen, world)?;
+        let joined = self.or_merged(joined, seen, world);
+        let joined = self.or_together(joined, seen, world)?;
         match self.first_overdue(&joined, seen.event.ts_ns) {
             Some(overdue) => self.find_after(overdue, seen, world),
             None => Some(joined),
@@ -56,7 +57,8 @@ impl Builder {
         loop {
             self.expire_each([overdue], seen.event.ts_ns);
             let joined = self.joins.find_anew(seen, &mut self.open, world);
-            let joined = self.or_merged(joined, seen, world)?;
+            let joined = self.or_merged(joined, seen, world);
+            let joined = self.or_together(joined, seen, world)?;
             match self.first_overdue(&joined, seen.event.ts_ns) {
                 Some(next) => overdue = next,
                 None => return Some(joined),
@@ -71,7 +73,9 @@ impl Builder {
             Joined::One(slot) | Joined::Translated(slot) => Some(*slot).filter(is_overdue),
             Joined::Piece(piece) => Some(piece.slot).filter(is_overdue),
             Joined::Pieces { pieces, .. } => pieces.iter().map(|piece| piece.slot).find(is_overdue),
-            Joined::Each(slots) => slots.iter().copied().find(is_overdue),
+            Joined::Each(slots) | Joined::EachTranslated(slots) => {
+                slots.iter().copied().find(is_overdue)
+            }
             Joined::Again(_) | Joined::Undecided => None,
         }
     }

@@ -91,14 +91,20 @@ impl Builder {
     #[inline]
     pub(super) fn note_datagram(&mut self, event: &Event, world: &World) {
         let is_fragment = event.packet.is_fragment();
-        let is_near = |cut_ns: u64| event.ts_ns.saturating_sub(cut_ns) <= NEAR_NS;
-        if is_fragment || self.datagrams.cut_ns.is_some_and(is_near) {
+        if is_fragment || self.datagrams.has_cut_near(event.ts_ns) {
             self.datagrams.note(event, is_fragment, world);
         }
     }
 }
 
 impl Datagrams {
+    /// Whether a fragment was seen a while ago.
+    #[inline]
+    pub(super) fn has_cut_near(&self, ts_ns: u64) -> bool {
+        let is_near = |cut_ns: u64| ts_ns.saturating_sub(cut_ns) <= NEAR_NS;
+        self.cut_ns.is_some_and(is_near)
+    }
+
     #[inline(never)]
     fn note(&mut self, event: &Event, is_fragment: bool, world: &World) {
         if is_fragment {

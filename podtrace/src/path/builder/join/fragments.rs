@@ -2,14 +2,17 @@
 //! whole.
 use std::{net::IpAddr, ops::Range};
 
+use podtrace_ebpf::record::Direction;
+
 use super::{
     EQUAL_MAX, Join, Joined, Observation, Piece,
+    content::{common_netns, may_be_forwarded, shows_translation},
     index::{Index, Slot},
     key::{can_come_from, part_can_come_from},
     known::Known,
 };
 use crate::{
-    model::event::Event,
+    model::{event::Event, tap_point::Role},
     packet::{Network, Packet, Transport},
     path::{
         Hop, Path,
@@ -107,6 +110,7 @@ impl ByFragment {
                 && may_echo(&part.path.packet, whole)
                 && part.may_go_on(event.ts_ns, seen.timeout_ns)
                 && !part.has_passed(event)
+                && !was_sent(part, event, world)
                 && can_come_from(&part.path, seen, world);
             let (id, bytes, _) = part_of(&part.path.packet).filter(|_| is_possible)?;
             Some((id, bytes.start, bytes.end, slot))
@@ -119,6 +123,53 @@ impl ByFragment {
         let parts = all.next().filter(|_| all.next().is_none())?;
         Some(Joined::Each(parts.iter().map(|part| part.3).collect()))
     }
+}
+
+impl ByFragment {
+    /// The fragments of the first one's packet, if the event shows it whole, behind a translation.
+    pub(super) fn translated_parts(
+        &self,
+        first: &Open,
+        seen: &Observation<'_>,
+        open: &OpenPaths,
+        world: &World,
+    ) -> Option<Vec<Slot>> {
+        let (event, whole) = (seen.event, &seen.event.packet);
+        let (id, ..) = part_of(&first.path.packet)?;
+        let datagram = datagram_of(first)?;
+        let is_its = whole.ip_protocol() == Some(datagram.2);
+        if !is_its || !shows_translation(event, world) {
+            return None;
+        }
+        let parts = self.index.get(&datagram).filter_map(|slot| {
+            let part = open.get(slot)?;
+            let is_possible = !part.arrived
+                && part.may_go_on(event.ts_ns, seen.timeout_ns)
+                && common_netns(part, seen, world).is_some()
+                && may_be_forwarded(part, seen);
+            let (of, bytes, _) = part_of(&part.path.packet).filter(|_| is_possible)?;
+            (of == id).then_some((id, bytes.start, bytes.end, slot))
+        });
+        let mut parts: Vec<_> = parts.collect();
+        parts.sort_unstable();
+        let is_whole = are_all_of(&parts, whole);
+        is_whole.then(|| parts.iter().map(|part| part.3).collect())
+    }
+}
+
+/// Whether a fragment was sent from the namespace of the event before: it is not put together there
+/// any more.
+fn was_sent(part: &Open, event: &Event, world: &World) -> bool {
+    let Some(last) = part.path.hops.last() else {
+        return false;
+    };
+    let (here, there) = (event.interface, last.interface);
+    let points = world.tap_points.get(here).zip(world.tap_points.get(there));
+    last.direction == Direction::Egress
+        && points.is_some_and(|(here, there)| {
+            let is_inside = matches!(there.role, Role::Loopback | Role::Bridge);
+            here.netns() == there.netns() && !is_inside
+        })
 }
 
 /// Whether a packet of IPv6 may be the echo of which this is a fragment.
@@ -266,18 +317,27 @@ fn one_of_several(slots: &[Slot], event: &Event, open: &mut OpenPaths) -> Joined
         part.is_some_and(|part| !part.has_passed(event))
     };
     let is_in_time = |slot: &Slot| open.get(*slot).is_some_and(|part| !part.late);
+    let has_come = |slot: &Slot| open.get(*slot).is_some_and(|part| part.arrived);
     let new: Vec<_> = slots.iter().copied().filter(is_new).collect();
     let in_time: Vec<_> = new.iter().copied().filter(is_in_time).collect();
-    let found = [&in_time, &new, slots]
+    // Those that were cut in other places on their way have not come as they were.
+    let here: Vec<_> = new.iter().copied().filter(has_come).collect();
+    let among: [(&[Slot], _); 4] = [
+        (&here, &here),
+        (&in_time, &new),
+        (&new, &new),
+        (slots, &new),
+    ];
+    let found = among
         .into_iter()
-        .find_map(|slots| one_packet(slots, total, open));
-    let Some(chosen) = found else {
+        .find_map(|(slots, rivals)| Some((one_packet(slots, total, open)?, rivals)));
+    let Some((chosen, rivals)) = found else {
         mark_ambiguous(slots.iter().copied(), open);
         return Joined::Undecided;
     };
     // Others that the socket has not got may be it as well.
-    if new.iter().any(|slot| !chosen.contains(slot)) {
-        mark_ambiguous(new.into_iter().chain(chosen.iter().copied()), open);
+    if rivals.iter().any(|slot| !chosen.contains(slot)) {
+        mark_ambiguous(rivals.iter().chain(&chosen).copied(), open);
     }
     Joined::Each(chosen)
 }

@@ -169,7 +169,8 @@ pub(super) fn cut(whole: &Packet, from: u32, to: u32) -> Packet {
         Transport::Udp { payload, .. } if from == 0 => *payload = to - 8,
         transport => *transport = Transport::Fragment,
     }
-    part.payload_hash = from;
+    // The first bytes of the packet are those of its first fragment.
+    part.payload_hash ^= from;
     if let Network::Ip(ip) = &mut part.network {
         ip.ttl = 63;
         ip.fragment = Some(Fragment {

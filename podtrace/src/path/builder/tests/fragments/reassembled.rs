@@ -106,6 +106,124 @@ fn packet_that_is_translated_where_it_is_whole_is_not_lost_there() {
     }
 }
 
+const PARTS: [(u32, u32); 3] = [(0, 1448), (1448, 2896), (2896, 3000)];
+
+/// A packet as it is sent to a Service, and as the bridge sends it to the pod that it chooses.
+fn to_service(id: u32, port: u16) -> [Packet; 2] {
+    [("10.96.0.10", 53), ("10.244.1.3", 5353)].map(|(address, to)| {
+        let mut packet = large(3000);
+        if let Network::Ip(ip) = &mut packet.network {
+            ip.destination = address.parse().unwrap();
+            ip.id = id;
+            ip.ttl = 63;
+        }
+        packet.transport = Transport::Udp {
+            source: port,
+            destination: to,
+            payload: 2992,
+        };
+        packet
+    })
+}
+
+/// Feeds packets to a Service in fragments, each as a whole behind its translation, and then in
+/// these fragments, through so many taps; returns all paths.
+fn through_a_service(
+    sent: &[[Packet; 2]],
+    shape: impl Fn(&Packet) -> Packet,
+    parts: &[(u32, u32)],
+    taps: usize,
+) -> Vec<Path> {
+    let mut builder = Builder::new(TIMEOUT_NS);
+    let mut ts_ns = 0;
+    let mut pass = |tap: (u32, Direction), packet: &Packet| {
+        ts_ns += 10;
+        push(&mut builder, ts_ns, tap, &shape(packet));
+    };
+    for tap in BEFORE {
+        for [before, _] in sent {
+            for (from, to) in PARTS {
+                pass(tap, &cut(before, from, to));
+            }
+        }
+    }
+    for [_, after] in sent {
+        pass((CNI0, Ingress), after);
+        for tap in &IN_FRAGMENTS[..taps] {
+            for (from, to) in parts {
+                pass(*tap, &cut(after, *from, *to));
+            }
+        }
+        if taps == IN_FRAGMENTS.len() {
+            pass((POD2, Socket), after);
+        }
+    }
+    builder.expire(1_000_000_000);
+    let mut paths = finished(&mut builder);
+    paths.sort_by_key(|path| path.id);
+    paths
+}
+
+#[test]
+fn packet_to_a_service_that_a_bridge_puts_together_belongs_to_its_fragments() {
+    let sent = [to_service(9, 5000), to_service(10, 5000)];
+    let paths = through_a_service(&sent, Packet::clone, &PARTS, 3);
+    assert_eq!(paths.len(), 6);
+    for (number, path) in paths.iter().enumerate() {
+        assert_eq!((path.outcome, path.hops.len()), (Outcome::Delivered, 7));
+        assert!(!path.ambiguous && !path.incomplete, "{path:#?}");
+        let [translation] = &path.translations[..] else {
+            panic!("{path:#?}");
+        };
+        let to: IpAddr = "10.244.1.3".parse().unwrap();
+        let ports = (number % 3 == 0).then_some((5000, 5353));
+        let after = translation.after;
+        assert_eq!((translation.hop, after.destination), (2, to));
+        assert_eq!(after.ports, ports);
+    }
+}
+
+#[test]
+fn fragments_to_a_service_that_are_lost_behind_the_bridge_are_lost_there() {
+    let paths = through_a_service(&[to_service(9, 5000)], Packet::clone, &PARTS, 2);
+    let ends: Vec<_> = paths
+        .iter()
+        .map(|path| (path.outcome, path.hops.len()))
+        .collect();
+    assert_eq!(ends, [(Outcome::NotSeenFurther, 5); 3]);
+    // Cut in other places: nothing shows which of them has which bytes.
+    let other = [(0, 1000), (1000, 3000)];
+    let paths = through_a_service(&[to_service(9, 5000)], Packet::clone, &other, 3);
+    let outcomes: Vec<_> = paths.iter().map(|path| path.outcome).collect();
+    let (unknown, delivered) = (Outcome::Unknown, Outcome::Delivered);
+    assert_eq!(outcomes, [unknown, unknown, unknown, delivered, delivered]);
+}
+
+/// IPv6 shows no identification in a whole packet: its first bytes and its length tell.
+#[test]
+fn ipv6_packet_to_a_service_belongs_to_the_only_fragments_that_it_can_be_of() {
+    let shape = |packet: &Packet| {
+        let service: IpAddr = "10.96.0.10".parse().unwrap();
+        let is_before = packet.destination() == Some(service);
+        let mut packet = in_ipv6(packet, packet.ipv4_id().unwrap_or_default().into());
+        if let (Network::Ip(ip), true) = (&mut packet.network, is_before) {
+            ip.destination = "fd00::9".parse().unwrap();
+        }
+        packet
+    };
+    let hops = |sent: &[[Packet; 2]]| {
+        let paths = through_a_service(sent, shape, &PARTS, 2);
+        let hops = paths.iter().map(|path| path.hops.len());
+        hops.collect::<Vec<_>>()
+    };
+    assert_eq!(hops(&[to_service(9, 5000)]), [5; 3]);
+    // By their ports.
+    assert_eq!(hops(&[to_service(9, 5000), to_service(10, 5001)]), [5; 6]);
+    // Nothing shows which of both the first is.
+    let equal = hops(&[to_service(9, 5000), to_service(10, 5000)]);
+    assert_eq!(equal, [4, 4, 4, 5, 5, 5, 1]);
+}
+
 /// The same packet in IPv6: a fragment of it has an identification and a header more.
 fn in_ipv6(packet: &Packet, id: u32) -> Packet {
     let mut packet = packet.clone();
@@ -156,6 +274,41 @@ fn ipv6_packet_that_is_reassembled_belongs_to_the_only_fragments_that_it_can_be_
         hops(&[(1, &whole), (2, &whole)], &whole),
         [2, 2, 2, 2, 2, 2, 1]
     );
+}
+
+#[test]
+fn large_ipv6_packet_beside_fragments_of_others_is_lost() {
+    let outcome = |lost: &Packet| {
+        let (mut builder, whole) = (Builder::new(TIMEOUT_NS), large(3000));
+        for (from, to) in PARTS {
+            for (ts_ns, tap) in (1..).zip(BEFORE) {
+                push(
+                    &mut builder,
+                    ts_ns,
+                    tap,
+                    &in_ipv6(&cut(&whole, from, to), 1),
+                );
+            }
+        }
+        let lost = push(&mut builder, 9, (CNI0, Ingress), &in_ipv6(lost, 0));
+        builder.expire(1_000_000_000);
+        let paths = finished(&mut builder);
+        let path = paths.into_iter().find(|path| path.id == lost);
+        path.map(|path| path.outcome)
+    };
+    let with_port = |port: u16, hash: u32, bytes: u32| {
+        let mut packet = large(bytes);
+        packet.payload_hash = hash;
+        if let Transport::Udp { destination, .. } = &mut packet.transport {
+            *destination = port;
+        }
+        packet
+    };
+    let lost = Some(Outcome::NotSeenFurther);
+    assert_eq!(outcome(&with_port(9, 9, 3008)), Some(Outcome::Unknown));
+    // With other first bytes, or less than the fragments have.
+    assert_eq!(outcome(&with_port(9, 8, 3008)), lost);
+    assert_eq!(outcome(&with_port(9, 9, 2992)), lost);
 }
 
 /// The outcomes of fragments that nothing joins to what is seen behind them.

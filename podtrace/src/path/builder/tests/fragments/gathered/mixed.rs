@@ -95,7 +95,6 @@ fn put_together(parts: &[Part], totals: &[u32]) -> (Vec<bool>, Vec<(usize, usize
             let mut queue = queue.iter().map(|other| parts[*other].1);
             queue.any(|(from, to)| (from..to).contains(&at))
         };
-        let is_last = *to == totals[*packet];
         match (*from..*to).step_by(8).filter(|at| known(*at)).count() {
             0 => queue.push(number),
             // A copy.
@@ -106,9 +105,9 @@ fn put_together(parts: &[Part], totals: &[u32]) -> (Vec<bool>, Vec<(usize, usize
             .iter()
             .map(|one| parts[*one].1.1 - parts[*one].1.0)
             .sum();
-        let ends = queue.iter().map(|one| (parts[*one].0, parts[*one].1.1));
-        let end = ends.filter(|(packet, to)| *to == totals[*packet]).next();
-        if end.is_some_and(|(_, end)| end == bytes) && (is_last || !queue.is_empty()) {
+        let mut ends = queue.iter().map(|one| (parts[*one].0, parts[*one].1.1));
+        let end = ends.find(|(packet, to)| *to == totals[*packet]);
+        if end.is_some_and(|(_, end)| end == bytes) {
             let first = queue.iter().find(|one| parts[**one].1.0 == 0);
             taken.extend(first.map(|first| (parts[*first].0, number)));
             queue.drain(..).for_each(|one| whole[one] = true);
