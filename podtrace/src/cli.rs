@@ -43,7 +43,7 @@ pub use mcp::McpArgs;
 pub use metrics::MetricsArgs;
 #[cfg(any(test, feature = "cluster"))]
 pub(crate) use mistakes::read;
-pub use mistakes::{line, parse, typed};
+pub use mistakes::{line, parse, typed, with_origin};
 pub(crate) use parse::moment;
 pub use replay::{ExportArgs, ExportFormat, InputArgs, ReplayArgs, StatsArgs, StatsFormat};
 pub use report::ReportArgs;

@@ -2,6 +2,7 @@
 //! keys are the long names of options.
 mod file;
 mod line;
+mod origin;
 mod pairs;
 
 use std::error::Error as _;
@@ -15,6 +16,7 @@ use toml_edit::{Array, Document, Item, Key, TableLike, Value};
 use super::Cli;
 use crate::text::names::listed;
 pub(super) use line::with_defaults;
+pub(super) use origin::origin;
 
 /// The table for all commands.
 const ALL: &str = "all";
@@ -27,13 +29,15 @@ const COUNT_MAX: i64 = 10;
 
 /// An option that a file sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Setting {
+pub(super) struct Setting {
     /// The command; none for all that have the option.
     command: Option<String>,
     /// The option's long name.
     key: String,
     /// The option as on a command line, as often as it is given.
     words: Vec<String>,
+    /// The file, the line, the table and the key, for errors.
+    place: String,
 }
 
 impl Setting {
@@ -98,9 +102,13 @@ struct File<'a> {
 impl File<'_> {
     /// An error with its place.
     fn wrong(&self, at: usize, words: &str) -> String {
+        format!("{}: {words}", self.line(at))
+    }
+
+    fn line(&self, at: usize) -> String {
         let before = self.text.get(..at).unwrap_or(self.text);
         let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
-        format!("{}, line {line}: {words}", self.name)
+        format!("{}, line {line}", self.name)
     }
 
     /// The settings of a table.
@@ -146,6 +154,7 @@ impl File<'_> {
                 command: (title != ALL).then(|| title.to_owned()),
                 key: key.to_owned(),
                 words,
+                place: format!("{}: [{title}] {key}", self.line(at)),
             });
         }
         self.check_pairs(at, title, &commands, &settings)?;

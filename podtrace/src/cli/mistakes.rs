@@ -18,7 +18,11 @@ use clap::{
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
-use super::{Cli, Command, config::with_defaults, extcap::with_command};
+use super::{
+    Cli, Command,
+    config::{Setting, origin, with_defaults},
+    extcap::with_command,
+};
 use crate::{
     sink,
     text::{
@@ -58,14 +62,18 @@ const SELECT: &str = "packets are selected by an expression, as with tcpdump: po
 
 /// The line that [`parse`] has read.
 static LINE: OnceLock<Vec<OsString>> = OnceLock::new();
+/// The defaults of configuration files in it.
+static DEFAULTS: OnceLock<Vec<Setting>> = OnceLock::new();
 
 /// Reads the command line; ends the process where it asks for help or is wrong.
 #[must_use]
 pub fn parse() -> Cli {
-    let line = with_defaults(with_command(env::args_os().collect())).unwrap_or_else(|words| {
+    let line = with_defaults(with_command(env::args_os().collect()));
+    let (line, defaults) = line.unwrap_or_else(|words| {
         sink::tell(&escape_error(&words));
         process::exit(ERROR)
     });
+    DEFAULTS.get_or_init(|| defaults);
     read(LINE.get_or_init(|| line)).unwrap_or_else(|error| leave(&error))
 }
 
@@ -81,8 +89,24 @@ pub fn typed(long: &str) -> String {
     typed::name(line(), long).unwrap_or_else(|| format!("--{long}"))
 }
 
+/// An error, with the place of the default that it is about if a configuration file has that.
+#[must_use]
+pub fn with_origin(words: &str) -> String {
+    let defaults = DEFAULTS.get().map_or(&[][..], Vec::as_slice);
+    match origin(defaults, words) {
+        Some(place) => format!("{place}: {words}"),
+        None => words.to_owned(),
+    }
+}
+
 /// Shows what clap has to say, which may be the help, and ends the process.
 fn leave(error: &Error) -> ! {
+    let defaults = DEFAULTS.get().map_or(&[][..], Vec::as_slice);
+    if let Some(ContextValue::String(option)) = error.get(ContextKind::InvalidArg)
+        && let Some(place) = origin(defaults, option)
+    {
+        sink::tell(&escape_error(&format!("{place} is wrong")));
+    }
     let shown = error.print().and_then(|()| io::stdout().flush());
     let code = match shown {
         Err(failed) if !error.use_stderr() && failed.kind() != io::ErrorKind::BrokenPipe => {

@@ -1,5 +1,6 @@
 //! Prints the error that ends a command.
 use crate::{
+    cli::with_origin,
     filter::Mistake,
     sink,
     text::{escape::escape_error, system_error::without_numbers},
@@ -7,7 +8,11 @@ use crate::{
 
 /// Prints an error and its causes on standard error.
 pub(super) fn tell(error: &anyhow::Error) {
-    sink::tell(&in_words(error));
+    let words = in_words(error);
+    sink::tell(&match error.is::<Mistake>() {
+        true => words,
+        false => with_origin(&words),
+    });
 }
 
 /// An error and its causes, safe for a terminal.

@@ -8,36 +8,43 @@ use clap::{
 use super::{Setting, file::read_all, option, settings};
 use crate::cli::Cli;
 
-/// The command line with the defaults of the configuration files, or what is wrong in these.
-pub(in crate::cli) fn with_defaults(line: Vec<OsString>) -> Result<Vec<OsString>, String> {
+/// The command line with the defaults of the configuration files, and these, or what is wrong in
+/// them.
+pub(in crate::cli) fn with_defaults(
+    line: Vec<OsString>,
+) -> Result<(Vec<OsString>, Vec<Setting>), String> {
     let podtrace = Cli::command().ignore_errors(true);
     // Such a line fails by itself.
     let Ok(given) = podtrace.try_get_matches_from(&line) else {
-        return Ok(line);
+        return Ok((line, Vec::new()));
     };
     if given.get_flag("no_config") || given.subcommand_name().is_none() {
-        return Ok(line);
+        return Ok((line, Vec::new()));
     }
     let mut all = Vec::new();
     for (name, text) in read_all()? {
         all.extend(settings(&name, &text)?);
     }
     if all.is_empty() {
-        return Ok(line);
+        return Ok((line, Vec::new()));
     }
     Ok(insert(line, &given, all))
 }
 
 /// Puts settings in front of the command's own options. These come first: what a setting
-/// contradicts or lacks on this line leaves the setting out.
-fn insert(line: Vec<OsString>, given: &ArgMatches, settings: Vec<Setting>) -> Vec<OsString> {
+/// contradicts or lacks on this line leaves the setting out. Returns those that are in, too.
+fn insert(
+    line: Vec<OsString>,
+    given: &ArgMatches,
+    settings: Vec<Setting>,
+) -> (Vec<OsString>, Vec<Setting>) {
     let podtrace = Cli::command();
     let Some((name, given)) = given.subcommand() else {
-        return line;
+        return (line, Vec::new());
     };
     let at = line.iter().position(|word| word == name);
     let (Some(at), Some(command)) = (at, podtrace.find_subcommand(name)) else {
-        return line;
+        return (line, Vec::new());
     };
     let (head, tail) = line.split_at(at + 1);
     let with = |settings: &[&Setting]| -> Vec<OsString> {
@@ -49,6 +56,10 @@ fn insert(line: Vec<OsString>, given: &ArgMatches, settings: Vec<Setting>) -> Ve
             .chain(tail.iter().cloned())
             .collect()
     };
+    let made = |settings: &[&Setting]| {
+        let kept = settings.iter().map(|setting| (*setting).clone());
+        (with(settings), kept.collect())
+    };
     let mistake = |settings: &[&Setting]| match Cli::try_parse_from(with(settings)) {
         Ok(cli) if cli.command.contradiction().is_none() => None,
         Ok(_) => Some(ErrorKind::ArgumentConflict),
@@ -57,7 +68,7 @@ fn insert(line: Vec<OsString>, given: &ArgMatches, settings: Vec<Setting>) -> Ve
     let mut rest = effective(&settings, command);
     rest.retain(|setting| !is_given(command, &setting.key, given));
     if mistake(&rest).is_none() {
-        return with(&rest);
+        return made(&rest);
     }
     let lacks_something = mistake(&[]) == Some(ErrorKind::MissingRequiredArgument);
     let mut kept = Vec::new();
@@ -76,7 +87,7 @@ fn insert(line: Vec<OsString>, given: &ArgMatches, settings: Vec<Setting>) -> Ve
             !fits
         });
     }
-    with(&kept)
+    made(&kept)
 }
 
 /// The settings of a command: of several for an option, the last.
@@ -107,7 +118,7 @@ mod tests {
         let line: Vec<OsString> = words.map(Into::into).collect();
         let podtrace = Cli::command().ignore_errors(true);
         let given = podtrace.try_get_matches_from(&line).unwrap();
-        let made = insert(line, &given, settings("f", file).unwrap());
+        let (made, _) = insert(line, &given, settings("f", file).unwrap());
         let made: Vec<_> = made
             .iter()
             .skip(1)
@@ -223,7 +234,7 @@ cleanup";
             let podtrace = Cli::command().ignore_errors(true);
             let given = podtrace.try_get_matches_from(&line).unwrap();
             for file in &files {
-                let made = insert(line.clone(), &given, file.clone());
+                let (made, _) = insert(line.clone(), &given, file.clone());
                 assert_eq!(contradiction(&made), None, "{made:?}");
             }
         }

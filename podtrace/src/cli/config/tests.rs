@@ -208,7 +208,7 @@ proptest! {
     #[test]
     fn lines_stay_as_they_are_without_files(words in proptest::collection::vec("[a-z-]{0,8}", 0..5)) {
         let line: Vec<OsString> = words.into_iter().map(Into::into).collect();
-        if let Ok(made) = with_defaults([vec!["podtrace".into(), "--no-config".into()], line.clone()].concat()) {
+        if let Ok((made, _)) = with_defaults([vec!["podtrace".into(), "--no-config".into()], line.clone()].concat()) {
             prop_assert_eq!(&made[2..], &line[..]);
         }
     }
