@@ -215,7 +215,8 @@ fn place(end: &ReportedEnd) -> String {
     format!(" ({})", sanitize(&words))
 }
 
-/// `1280, 1420 answered; 1450, 1500 not`
+/// `1280, 1420 bytes answered, 1450, 1500 not`. Where something else was asked, and no echo request
+/// is answered at all, as by the address of a Service, that says nothing of lengths.
 fn ladder(report: &Report) -> Option<String> {
     let of = |answered: bool| {
         let rungs = report
@@ -228,6 +229,9 @@ fn ladder(report: &Report) -> Option<String> {
     match (of(true), of(false)) {
         (None, None) => None,
         (Some(answered), None) => Some(format!("{answered} bytes answered")),
+        (None, Some(silent)) if report.protocol != Some("icmp") => Some(format!(
+            "not known: no echo request was answered, of {silent} bytes"
+        )),
         (None, Some(silent)) => Some(format!("{silent} bytes not answered")),
         (Some(answered), Some(silent)) => Some(format!("{answered} bytes answered, {silent} not")),
     }

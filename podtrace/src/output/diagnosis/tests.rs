@@ -36,3 +36,27 @@ fn picture_is_of_ascii_and_narrow_where_that_is_asked_for() {
         );
     }
 }
+
+/// The address of a Service that podtrace does not know takes TCP, and no echo request.
+#[test]
+fn echo_requests_that_nobody_answers_say_nothing_of_lengths() {
+    let mut reports = reports().into_iter();
+    let (_, mut report) = reports.find(|(name, _)| *name == "ladder").unwrap();
+    for rung in &mut report.ladder {
+        rung.answered = false;
+    }
+    for (protocol, words) in [
+        (
+            "icmp",
+            "lengths: 1280, 1420, 1450, 1480, 1500 bytes not answered",
+        ),
+        (
+            "tcp",
+            "lengths: not known: no echo request was answered, of 1280, ",
+        ),
+    ] {
+        report.protocol = Some(protocol);
+        let shown = picture(&report, PLAIN);
+        assert!(shown.contains(words), "{shown}");
+    }
+}
