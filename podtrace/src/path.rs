@@ -295,6 +295,8 @@ pub struct Path {
     /// Whether its outcome is unknown for no other reason than that interfaces were unwatched for some
     /// time.
     pub is_unwatched: bool,
+    /// Whether its outcome is unknown because only some packets were recorded where it may have been.
+    pub is_unrecorded: bool,
     /// Whether its outcome is unknown because it may have gone on in another shape, after somebody
     /// has put its fragments together.
     pub is_reassembled: bool,

@@ -186,6 +186,7 @@ fn undecided(path: &Path) -> Option<&'static str> {
         Outcome::InFlight => Some("the trace ended while it was under way"),
         Outcome::Unknown if path.incomplete => Some("hops may be missing"),
         Outcome::Unknown if path.is_untold => Some(UNTOLD),
+        Outcome::Unknown if path.is_unrecorded => Some("only some packets were recorded"),
         Outcome::Unknown if path.mixes_fragments => {
             Some("fragments of several packets with its identification were mixed there")
         }

@@ -43,6 +43,8 @@ pub struct World {
     pub watching: BTreeSet<usize>,
     /// Nodes that are not traced at the moment: their session has ended or not yet begun.
     pub silent: BTreeSet<usize>,
+    /// Nodes of which only some packets were recorded, in a replay of several.
+    pub partly_recorded: BTreeSet<usize>,
     /// The clocks of nodes other than the reference: number of the session and clock, by
     /// node.
     pub clocks: BTreeMap<usize, (usize, Arc<Line>)>,

@@ -244,6 +244,9 @@ impl Player<'_> {
         }
         if inputs.len() > 1 {
             world.silent = (0..world.nodes.len()).collect();
+            let numbers = inputs.iter().zip(inputs::numbers(inputs));
+            let partly = numbers.filter(|(input, _)| input.is_selected());
+            world.partly_recorded = partly.flat_map(|(_, (_, nodes))| nodes).collect();
         }
         clocks::set(inputs, prescan, pipeline.world_mut());
         pipeline

@@ -20,6 +20,7 @@ use crate::{
         ends::{End, Who, node_at, refuser},
         flood::Copies,
     },
+    text::names::list,
     verdict::UNTOLD,
     world::World,
 };
@@ -137,6 +138,10 @@ impl Text {
                 last_place(path, world)
             ),
             Outcome::Unknown if path.is_untold => write!(out, "unknown: {UNTOLD}"),
+            Outcome::Unknown if path.is_unrecorded => {
+                unrecorded(out, path, world);
+                Ok(())
+            }
             Outcome::Unknown => Ok(()),
         };
         if path.outcome != Outcome::Loop && path.circle.is_some() {
@@ -259,8 +264,27 @@ pub(super) fn has_words(path: &Path) -> bool {
         || path.incomplete
         || path.is_reassembled
         || path.is_untold
+        || path.is_unrecorded
         || path.lacks_fragments
         || path.is_untaken
+}
+
+/// `unknown: only some packets were recorded at worker2`, which has not seen it.
+fn unrecorded(out: &mut String, path: &Path, world: &World) {
+    out.push_str("unknown: only some packets were recorded");
+    let nodes = path.hops.iter().filter_map(|hop| {
+        let point = world.tap_points.get(hop.interface)?;
+        Some(point.node)
+    });
+    let mut others = world.partly_recorded.clone();
+    for node in nodes {
+        others.remove(&node);
+    }
+    let names = others.iter().filter_map(|node| world.nodes.get(*node));
+    let names: Vec<_> = names.collect();
+    if !names.is_empty() {
+        let _ = write!(out, " at {}", list(&names));
+    }
 }
 
 /// `nobody answered: default/web, who has 10.244.2.7, was not seen to be asked`

@@ -393,3 +393,36 @@ fn processes_of_the_host_are_named_as_far_as_they_are_known() {
     a process in /a/b
     ");
 }
+
+/// Why nothing shows how a path ended.
+#[test]
+fn unknown_ends_have_their_reasons() {
+    let mut world = world();
+    world.nodes.push("worker2".into());
+    let shown = |change: fn(&mut Path), world: &World| {
+        let mut path = path(1);
+        path.outcome = Outcome::Unknown;
+        change(&mut path);
+        let options = TextOptions {
+            layout: Layout::Compact,
+            ..TextOptions::default()
+        };
+        let mut out = String::new();
+        Text::new(options, jiff::tz::TimeZone::UTC).path(&mut out, &path, world);
+        out.split_once("unknown: ").unwrap().1.trim_end().to_owned()
+    };
+    let unrecorded = |path: &mut Path| path.is_unrecorded = true;
+    assert_eq!(shown(unrecorded, &world), "only some packets were recorded");
+    // It has passed the first node, which has recorded it.
+    world.partly_recorded = [0, 1].into();
+    assert_eq!(
+        shown(unrecorded, &world),
+        "only some packets were recorded at worker2"
+    );
+    let mixed = |path: &mut Path| (path.lacks_fragments, path.mixes_fragments) = (true, true);
+    assert_eq!(
+        shown(mixed, &world),
+        "fragments of several packets with its identification were mixed at eth0 socket of \
+         default/mypod2"
+    );
+}

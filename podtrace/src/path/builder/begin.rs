@@ -24,6 +24,7 @@ impl Builder {
             ambiguous: false,
             incomplete: false,
             is_unwatched: false,
+            is_unrecorded: false,
             is_reassembled: false,
             is_untold: false,
             lacks_fragments: false,

@@ -97,6 +97,25 @@ fn end_of_a_capture_makes_nothing_incomplete() {
     assert_eq!((trip.total_ns(), trip.is_whole), (63_000, true));
 }
 
+/// Of several recordings, one has only some packets: what left for its node may be none of them.
+#[test]
+fn path_is_unrecorded_where_nothing_else_hides_its_hops() {
+    for (is_selected, is_unwatched) in [(true, false), (true, true), (false, false)] {
+        let mut builder = join_hops("10.244.1.3", &TO_POD2[..2]);
+        builder.set_partial_view();
+        if is_selected {
+            builder.set_selected();
+        }
+        if is_unwatched {
+            builder.begin_partial_view(7, 0, false);
+        }
+        builder.expire(600_000_000);
+        let path = finished(&mut builder).remove(0);
+        assert_eq!(path.outcome, Outcome::Unknown);
+        assert_eq!(path.is_unrecorded, is_selected && !is_unwatched);
+    }
+}
+
 /// What is wrong with a path for several reasons is so for each of them.
 #[test]
 fn path_is_unwatched_where_nothing_else_hides_its_hops() {
