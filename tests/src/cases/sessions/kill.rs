@@ -1,6 +1,7 @@
 //! SIGKILL loses at most the last flush interval.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -124,6 +125,25 @@ fn last_packet_before_a_silence_is_not_kept_waiting() {
         assert!(since.elapsed() < DEADLINE);
         thread::yield_now();
     }
+}
+
+/// Until something of the new file is on disk, the earlier one is all that there is.
+#[test]
+fn killed_recording_leaves_the_file_that_it_was_to_replace() {
+    let lab = lab();
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("old");
+    fs::write(&file, "keep me").unwrap();
+    let mut args = vec![
+        "trace", "-o", "json", "--flush", "60s", "-i", "lo", "--force",
+    ];
+    args.extend(["-w", file.to_str().unwrap()]);
+    let mut live = Live::on(&lab, &[0], &args);
+    let localhost = std::net::Ipv4Addr::LOCALHOST.into();
+    ping(&lab.nodes[0].pods[0].netns, localhost, 9, 1, 56).unwrap();
+    live.wait_for(|line| line.contains("\"event\""));
+    live.kill();
+    assert_eq!(fs::read(&file).unwrap(), b"keep me");
 }
 
 #[test]
