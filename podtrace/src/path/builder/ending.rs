@@ -95,17 +95,17 @@ impl Builder {
                 outcome => outcome,
             };
             let is_undecided = outcome == Outcome::Unknown && !open.inconclusive;
-            let has_gone = is_undecided
+            let may_go_on = is_undecided
                 && !open.path.incomplete
                 && !open.arrived
                 && !open.path.is_reassembled
                 && !open.path.lacks_fragments;
             // For no other reason than that interfaces were unwatched for some time.
-            open.path.is_unwatched = has_gone
+            open.path.is_unwatched = may_go_on
                 && may_pass_unseen
                 && !self.is_partial
                 && !self.unordered.overlap(first_ns, now_ns);
-            let is_unrecorded = has_gone && self.is_partial && self.is_selected;
+            let is_unrecorded = may_go_on && self.is_partial && self.is_selected;
             open.path.is_unrecorded = is_unrecorded && !may_pass_unseen;
             open.path.incomplete |= is_undecided && may_pass_unseen;
             open.path.lacks_fragments &= outcome == Outcome::Unknown;

@@ -76,6 +76,8 @@ pub(super) struct Made {
     from: Pod,
     to: Pod,
     steps: Vec<Step>,
+    /// The step at which a bridge has put its fragments together, and translated it.
+    put_together: Option<usize>,
     kind: Kind,
 }
 
@@ -126,6 +128,9 @@ pub(super) fn made(number: usize, sent: &Sent, shape: Shape) -> Made {
     let is_cut = matches!(kind, Kind::Cut(_) | Kind::CutOutside)
         || matches!(kind, Kind::Udp(bytes) if bytes > MTU);
     let nat = match sent.nat {
+        Nat::Service { .. } if is_cut && matches!(kind, Kind::Udp(_)) && shape.has_bridge => {
+            Nat::Service { masks: false }
+        }
         // Who translates fragments puts them together, which not everything survives.
         _ if is_cut || matches!(kind, Kind::Echo { .. }) => Nat::None,
         // Segments by themselves do not show how they are translated.
@@ -152,6 +157,7 @@ pub(super) fn made(number: usize, sent: &Sent, shape: Shape) -> Made {
         },
         from,
         to,
+        put_together: (is_cut && translates.is_some()).then_some(2),
         steps: network::way(shape, from, to, translates, is_to_node),
         kind,
     }
@@ -243,9 +249,14 @@ impl Made {
     /// All events.
     pub(super) fn events(&self, at_ns: u64, dice: &mut Dice) -> Vec<Event> {
         let mut events = Vec::new();
-        let pieces = self.pieces(dice);
+        let mut pieces = self.pieces(dice);
         let mut ts_ns = at_ns;
-        for step in &self.steps[..pieces[0].0] {
+        if let Some(gate) = self.put_together {
+            ts_ns = self.up_to_whole(&mut events, &pieces, gate, ts_ns, dice);
+            pieces.iter_mut().for_each(|(hop, ..)| *hop = gate + 1);
+        }
+        let begun = self.put_together.map_or(pieces[0].0, |_| 0);
+        for step in &self.steps[..begun] {
             let side = usize::from(step.state.is_translated);
             events.push(self.event(ts_ns, step, &self.packet[side], self.gso_segments));
             ts_ns += dice.wait(step.wait_ns);
@@ -276,6 +287,30 @@ impl Made {
             self.take(&mut events, arrived_ns, &self.packet[1], 0);
         }
         events
+    }
+
+    /// Its fragments up to where a bridge puts them together, and it as a whole behind its
+    /// translation; returns when it goes on.
+    fn up_to_whole(
+        &self,
+        events: &mut Vec<Event>,
+        pieces: &[Piece],
+        gate: usize,
+        at_ns: u64,
+        dice: &mut Dice,
+    ) -> u64 {
+        let mut whole_ns = at_ns;
+        for (_, [before, _], _) in pieces {
+            let mut ts_ns = at_ns + dice.below(1000);
+            for step in &self.steps[..gate] {
+                events.push(self.event(ts_ns, step, before, 0));
+                ts_ns += dice.wait(step.wait_ns / 10);
+            }
+            whole_ns = whole_ns.max(ts_ns);
+        }
+        let step = &self.steps[gate];
+        events.push(self.event(whole_ns, step, &self.packet[1], 0));
+        whole_ns + dice.wait(step.wait_ns)
     }
 
     fn event(&self, ts_ns: u64, step: &Step, packet: &Packet, gso_segments: u16) -> Event {

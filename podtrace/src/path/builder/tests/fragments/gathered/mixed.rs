@@ -90,7 +90,7 @@ fn fragments_of_a_packet_that_no_socket_took_end_alike() {
 fn put_together(parts: &[Part], totals: &[u32]) -> (Vec<bool>, Vec<(usize, usize)>) {
     let (mut whole, mut taken) = (vec![false; parts.len()], Vec::new());
     let mut queue: Vec<usize> = Vec::new();
-    for (number, (packet, (from, to))) in parts.iter().enumerate() {
+    for (number, (_, (from, to))) in parts.iter().enumerate() {
         let known = |at: u32| {
             let mut queue = queue.iter().map(|other| parts[*other].1);
             queue.any(|(from, to)| (from..to).contains(&at))
