@@ -1,5 +1,5 @@
-//! Packets that were put together of fragments, and whose ends were translated before they were seen
-//! whole.
+//! Packets that were put together of fragments, and whose ends were translated before they were
+//! seen whole.
 //!
 //! A bridge whose packets connection tracking sees does both at once for what is for a Service. The
 //! whole packet is then a hop of each of its fragments, with other ends from there on.
@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl Builder {
-    /// The fragments that the event's packet was put together of, if nothing else joins it. They have
-    /// each of its bytes once, and one of its ends; and no others do.
+    /// The fragments that the event's packet was put together of, if nothing else joins it. They
+    /// have each of its bytes once, and one of its ends; and no others do.
     #[inline]
     pub(super) fn or_together(
         &self,

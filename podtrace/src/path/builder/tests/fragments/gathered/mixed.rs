@@ -134,7 +134,8 @@ proptest! {
         }
         let packets: Vec<_> = sizes.iter().map(|size| large(800 * size)).collect();
         let totals: Vec<_> = sizes.iter().map(|size| 800 * size).collect();
-        let cuts = |number: usize| (0..sizes[number]).map(move |at| (number, (800 * at, 800 * at + 800)));
+        let part = |number, at| (number, (800 * at, 800 * at + 800));
+        let cuts = |number: usize| (0..sizes[number]).map(move |at| part(number, at));
         let mut parts: Vec<Part> = (0..sizes.len()).flat_map(cuts).collect();
         for copy in copies {
             parts.extend(parts.get(copy).copied());
