@@ -20,7 +20,7 @@ use crate::{
     findings::Finding,
     model::{
         drop::KernelDrop,
-        probes::{Ask, Listener, Outcomes, Probed, Probes},
+        probes::{Ask, LADDER, Listener, Outcomes, Probed, Probes},
     },
     packet::{Ends, Packet, Protocol, Transport},
     path::Path,
@@ -98,6 +98,8 @@ pub struct Diagnosis {
     large: [Half; 2],
     /// The lengths of the ladder that were answered.
     answered: BTreeSet<u32>,
+    /// An answer that the source's own namespace has sent in the name of another.
+    own_answer: Option<Box<Path>>,
     /// The ends of packets that answer.
     answers: BTreeSet<(IpAddr, Option<u16>, IpAddr, Option<u16>)>,
     /// Those of flows that the destination has begun.
@@ -145,6 +147,7 @@ impl Diagnosis {
             reply: Half::default(),
             large: <[Half; 2]>::default(),
             answered: BTreeSet::new(),
+            own_answer: None,
             answers: BTreeSet::new(),
             foreign: BTreeSet::new(),
             questions: BTreeMap::new(),
@@ -184,6 +187,9 @@ impl Diagnosis {
     /// Records what came of it.
     pub fn probed(&mut self, outcome: Outcomes) {
         self.probed = outcome.probed;
+        let ladders = self.probed.iter().filter(|probed| probed.what == LADDER);
+        self.answered
+            .extend(ladders.flat_map(|ladder| &ladder.lengths));
         self.listener = outcome.listener;
     }
 
@@ -273,6 +279,10 @@ impl Diagnosis {
     }
 
     fn add_of(&mut self, way: Way, path: &Path, world: &World) {
+        if way == Way::Reply && self.is_of_source(path, world) {
+            self.own_answer = Some(Box::new(path.clone()));
+            return;
+        }
         self.begun_ns.get_or_insert(self.now_ns);
         let verdict = verdict(path, world);
         let class = Class::of(path, way, verdict.as_ref());

@@ -137,6 +137,7 @@ impl Count {
             what,
             tried: u32::try_from(tried).unwrap_or(u32::MAX),
             answered: 0,
+            lengths: Vec::new(),
             unsent: Vec::new(),
             error: None,
         })

@@ -1,8 +1,11 @@
 //! The conclusion: what decides it, and the sentence that says it.
+mod answered;
 mod evidence;
 mod explained;
 mod silence;
 mod unsent;
+
+use std::sync::Arc;
 
 use super::{
     ANSWER_NS, Diagnosis, Mode, Way,
@@ -12,7 +15,7 @@ use super::{
     words::{after, share},
 };
 use crate::{
-    findings::{Finding, Kind},
+    findings::Finding,
     model::probes::{Ask, Probes},
     path::{Outcome, Path, ends::node_at},
     rules::{Cause, candidate::RuleObject},
@@ -35,6 +38,8 @@ pub(super) struct Decision<'a> {
     advice: Option<String>,
     /// What the packets tell together, if that explains it.
     found: Option<&'a Finding>,
+    /// Who has answered, if it was another than who was asked.
+    answerer: Option<Arc<str>>,
 }
 
 impl<'a> Decision<'a> {
@@ -47,6 +52,7 @@ impl<'a> Decision<'a> {
             verdict: None,
             advice: None,
             found: None,
+            answerer: None,
         }
     }
 
@@ -77,7 +83,7 @@ impl Diagnosis {
     pub(super) fn decide_now(&self, lost: u64, world: &World) -> Decision<'_> {
         let ends = self.ends(world);
         let duplicate = self.duplicate(&ends, world);
-        self.explained(self.decide(lost, &ends, world), duplicate.as_ref())
+        self.decide(lost, &ends, duplicate.as_ref(), world)
     }
 
     /// The report by what is known now. `lost`: how many events podtrace has lost.
@@ -86,7 +92,7 @@ impl Diagnosis {
         let ends = self.ends(world);
         let duplicate = self.duplicate(&ends, world);
         let without_ipv4 = self.without_ipv4(&ends);
-        let decision = self.explained(self.decide(lost, &ends, world), duplicate.as_ref());
+        let decision = self.decide(lost, &ends, duplicate.as_ref(), world);
         let [source, destination] = ends;
         let request = self.half_report(&self.request, Way::Request, &decision, world);
         let reply = self.half_report(&self.reply, Way::Reply, &decision, world);
@@ -136,14 +142,25 @@ impl Diagnosis {
         Some(self.pair.protocol.or(seen)?.as_str())
     }
 
-    fn decide(&self, lost: u64, ends: &[Option<Located>; 2], world: &World) -> Decision<'_> {
+    fn decide(
+        &self,
+        lost: u64,
+        ends: &[Option<Located>; 2],
+        duplicate: Option<&Cause>,
+        world: &World,
+    ) -> Decision<'_> {
+        let decision = self.seen(lost, ends, world);
+        self.beside_answers(self.explained(decision, duplicate))
+    }
+
+    /// What the packets that were seen decide.
+    fn seen(&self, lost: u64, ends: &[Option<Located>; 2], world: &World) -> Decision<'_> {
         if self.request.all() + self.reply.all() == 0 {
             return self.nothing(ends, world);
         }
         if let Some(astray) = self.astray(ends, world) {
             return astray;
         }
-        let [source, destination] = ends;
         if let Some(group) = self.died(Way::Request) {
             return self.death(Way::Request, group, world);
         }
@@ -151,38 +168,14 @@ impl Diagnosis {
             return self.death(Way::Reply, group, world);
         }
         if self.reply.delivered() > 0 {
-            return self.too_large(world).unwrap_or_else(|| {
-                let (from, to) = (&self.pair.source.text, &self.pair.destination.text);
-                let from = source.as_ref().map_or(&**from, |source| &source.name);
-                if self.probed.first().is_some_and(|asked| asked.answered == 0) {
-                    return self.untaken(from);
-                }
-                let to = destination.as_ref().map_or(&**to, |end| &end.name);
-                Decision::new(Conclusion::Delivered, format!("{from} reaches {to}"))
-            });
+            let large = self.too_large(world);
+            return large.unwrap_or_else(|| self.replied(ends));
         }
         if self.request.delivered() > 0 && self.reply.all() == 0 {
-            return self.unanswered(lost, world);
+            let told = self.answered_unseen(ends, world);
+            return told.unwrap_or_else(|| self.unanswered(lost, world));
         }
         self.open(world)
-    }
-
-    /// Replies arrive at who has asked, whose socket gets none.
-    fn untaken(&self, from: &str) -> Decision<'_> {
-        let mut found = self.found.iter();
-        let Some(nat) = found.find(|found| found.kind == Kind::OneWayNat) else {
-            let sentence = format!(
-                "replies arrive at {from}, and its socket gets none: they may come from another \
-                 address, or a firewall of its own drops them"
-            );
-            return Decision::new(Conclusion::Unknown, sentence);
-        };
-        let sentence = format!("replies arrive at {from} from an address that it has not asked");
-        let decision = Decision::new(Conclusion::Lost, sentence);
-        Decision {
-            found: Some(nat),
-            ..decision.about(Way::Reply, None)
-        }
     }
 
     fn half(&self, way: Way) -> &Half {
@@ -364,7 +357,8 @@ impl Diagnosis {
             answered: self.answered.contains(bytes),
         };
         // What was not sent in the end, or passed no tap, was not tried.
-        let is_tried = self.large.iter().any(|half| half.all() > 0);
+        let is_seen = self.large.iter().any(|half| half.all() > 0);
+        let is_tried = is_seen || !self.answered.is_empty();
         ladder.filter(|_| is_tried).map(rung).collect()
     }
 }

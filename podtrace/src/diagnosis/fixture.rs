@@ -331,6 +331,7 @@ pub(super) fn probed(
         what,
         tried,
         answered,
+        lengths: Vec::new(),
         unsent: Vec::new(),
         error,
     }

@@ -45,8 +45,11 @@ impl Diagnosis {
         let destination = destination.ok_or_else(|| unknown(&self.pair.destination.text))?;
         let ask = ask(&self.pair, &destination).map_err(Unsent::Misasked)?;
         let netns = source.netns;
-        let netns = netns.ok_or_else(|| Unsent::NotHere(elsewhere(&source)))?;
-        let (from, to) = addresses(&source, &destination).map_err(Unsent::NotHere)?;
+        let netns = netns.ok_or_else(|| match shared(&source, world) {
+            Some(words) => Unsent::Misasked(words),
+            None => Unsent::NotHere(elsewhere(&source)),
+        })?;
+        let (from, to) = addresses(&source, &destination, world).map_err(Unsent::NotHere)?;
         if is_broadcast(netns, to, world) {
             let (text, name) = (&self.pair.destination.text, &source.name);
             return Err(Unsent::Misasked(format!(
@@ -90,8 +93,29 @@ fn elsewhere(source: &Located) -> String {
     }
 }
 
-/// Addresses of one family, IPv4 first.
-fn addresses(source: &Located, destination: &Located) -> Result<(IpAddr, IpAddr), String> {
+/// That several have the address that the source was given by, in words.
+fn shared(source: &Located, world: &World) -> Option<String> {
+    let [address] = source.addresses[..] else {
+        return None;
+    };
+    let holders = world.holders(address);
+    (source.kind == Kind::Address && holders.len() > 1).then(|| {
+        let name = &holders[0];
+        let all = holders.join(" and ");
+        format!(
+            "{address} is the address of {all}: which of them is to send?\n\
+             hint: give its name: podtrace diagnose --probe {name} DST"
+        )
+    })
+}
+
+/// Addresses of one family, IPv4 first: of those of the destination one that is not the source's,
+/// too, which would answer itself.
+fn addresses(
+    source: &Located,
+    destination: &Located,
+    world: &World,
+) -> Result<(IpAddr, IpAddr), String> {
     let mut ends = [source, destination].into_iter();
     if let Some(bare) = ends.find(|end| end.addresses.is_empty()) {
         let name = &bare.name;
@@ -103,10 +127,26 @@ fn addresses(source: &Located, destination: &Located) -> Result<(IpAddr, IpAddr)
         let mut addresses = end.addresses.iter().copied();
         addresses.find(|address| address.is_ipv4() == is_ipv4)
     };
-    let both = |is_ipv4| Some((of(source, is_ipv4)?, of(destination, is_ipv4)?));
+    let (from, to) = (&source.name, &destination.name);
+    // Who is asked for by an address is whoever has it.
+    let is_another = destination.kind != Kind::Address && source.netns != destination.netns;
+    let is_own = |address: &IpAddr| {
+        let holds = |netns| world.has_address(netns, *address);
+        is_another && source.netns.is_some_and(holds)
+    };
+    let theirs = |is_ipv4: bool| {
+        let mut addresses = destination.addresses.iter().copied();
+        addresses.find(|address| address.is_ipv4() == is_ipv4 && !is_own(address))
+    };
+    let both = |is_ipv4| Some((of(source, is_ipv4)?, theirs(is_ipv4)?));
     both(true).or_else(|| both(false)).ok_or_else(|| {
-        let (from, to) = (&source.name, &destination.name);
-        format!("nothing is sent: {from} and {to} have no addresses of one family")
+        match destination.addresses.iter().find(|address| is_own(address)) {
+            Some(address) => format!(
+                "nothing is sent: {from} has {address}, an address of {to}, too, so what it sends \
+                 there does not leave it"
+            ),
+            None => format!("nothing is sent: {from} and {to} have no addresses of one family"),
+        }
     })
 }
 

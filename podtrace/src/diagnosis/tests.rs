@@ -1,3 +1,4 @@
+mod answered;
 mod unseen;
 
 use super::{fixture::*, *};

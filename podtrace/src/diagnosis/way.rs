@@ -1,4 +1,6 @@
 //! Which packets are of the two, and in which direction.
+use podtrace_ebpf::record::Direction;
+
 use super::{Diagnosis, FLOWS_MAX, Way, key, locate};
 use crate::{
     model::probes::Probes,
@@ -34,14 +36,39 @@ impl Diagnosis {
         is_wanted.then_some(way)
     }
 
-    /// Whether a packet is for an address of the destination, whoever gets it.
+    /// Whether a packet is for an address of the destination, whoever gets it, but for the source
+    /// itself.
     fn is_for_destination(&mut self, path: &Path, world: &World) -> bool {
-        let to = path.packet.destination();
-        let [_, destination] = self.located(world);
-        let destination = destination.as_ref();
-        destination
-            .zip(to)
-            .is_some_and(|(end, to)| end.addresses.contains(&to))
+        let Some(to) = path.packet.destination() else {
+            return false;
+        };
+        let [source, destination] = self.located(world);
+        let source = source.as_ref().and_then(|source| source.netns);
+        let Some(destination) = destination.as_ref() else {
+            return false;
+        };
+        let is_own = || {
+            let netns = source.filter(|_| source != destination.netns);
+            netns.is_some_and(|netns| world.has_address(netns, to))
+        };
+        destination.addresses.contains(&to) && !is_own()
+    }
+
+    /// Whether a packet that answers the source begins in its own namespace: a firewall there has
+    /// sent it in the name of another.
+    pub(super) fn is_of_source(&mut self, path: &Path, world: &World) -> bool {
+        let [source, destination] = self.located(world);
+        let source = source.as_ref().and_then(|source| source.netns);
+        let destination = destination.as_ref().and_then(|end| end.netns);
+        let Some(netns) = source.filter(|_| source != destination) else {
+            return false;
+        };
+        let first = path.hops.first();
+        first.is_some_and(|first| {
+            let point = world.tap_points.get(first.interface);
+            let is_there = point.is_some_and(|point| point.netns_id == netns);
+            is_there && first.direction == Direction::Egress
+        })
     }
 
     /// Where the two are, looked up once until the time advances.

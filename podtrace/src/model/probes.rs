@@ -15,6 +15,9 @@ const LADDER_MIN: u32 = 1280;
 /// in an Ethernet of 1500 bytes, that itself, and with VXLAN in jumbo frames.
 const STEPS: [u32; 6] = [1280, 1420, 1450, 1480, 1500, 8950];
 
+/// The echo requests of the ladder, in words.
+pub const LADDER: &str = "large ping";
+
 /// The port of DNS.
 pub const DNS_PORT: u16 = 53;
 
@@ -132,6 +135,8 @@ pub struct Probed {
     pub tried: u32,
     /// How many were answered.
     pub answered: u32,
+    /// The lengths of echo requests that were answered.
+    pub lengths: Vec<u32>,
     /// The lengths of those that the system did not send.
     pub unsent: Vec<u32>,
     /// The last error of the system.
@@ -187,11 +192,23 @@ impl ErrorKind {
 }
 
 impl Probed {
+    /// Whether all were answered, and no answer refuses.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.tried > 0 && self.answered >= self.tried && !self.is_refused()
+    }
+
+    /// The answer that refuses.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&ProbeError> {
+        let error = self.error.as_ref();
+        error.filter(|error| error.kind == ErrorKind::Refused)
+    }
+
     /// Whether an answer refuses.
     #[must_use]
     pub fn is_refused(&self) -> bool {
-        let error = self.error.as_ref();
-        error.is_some_and(|error| error.kind == ErrorKind::Refused)
+        self.refusal().is_some()
     }
 }
 
@@ -205,6 +222,7 @@ impl Display for Probed {
             answered,
             unsent,
             error,
+            ..
         } = self;
         let all = counted((*tried).into(), what);
         write!(f, "{answered} of {all} answered")?;
@@ -262,6 +280,7 @@ mod tests {
             what,
             tried: 3,
             answered,
+            lengths: Vec::new(),
             unsent: unsent.to_vec(),
             error: Some(ProbeError {
                 kind,

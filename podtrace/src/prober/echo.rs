@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{ANSWER, Count, PAUSE, TRIED};
 use crate::{
-    model::probes::{Ask, Probed},
+    model::probes::{Ask, LADDER, Probed},
     packet::{ECHO_HEADER, echo_reply, echo_request},
 };
 
@@ -34,7 +34,7 @@ pub(super) fn ladder(to: IpAddr, id: u16, lengths: &[u32]) -> Option<Probed> {
         .iter()
         .filter_map(|length| usize::try_from(*length).ok()?.checked_sub(headers(to)))
         .collect();
-    (!payloads.is_empty()).then(|| exchange("large ping", to, id, &payloads))
+    (!payloads.is_empty()).then(|| exchange(LADDER, to, id, &payloads))
 }
 
 fn exchange(what: &'static str, to: IpAddr, id: u16, payloads: &[usize]) -> Probed {
@@ -93,6 +93,7 @@ fn set_dont_fragment(socket: &Socket, to: IpAddr) -> io::Result<()> {
 
 /// Sends a request of each length, and waits until each is answered or is late.
 fn ask(mut socket: &Socket, to: IpAddr, id: u16, payloads: &[usize], count: &mut Count) {
+    let whole = |payload: usize| u32::try_from(payload + headers(to)).ok();
     let mut awaited = Vec::new();
     for (sequence, payload) in (1_u16..).zip(payloads) {
         let request = echo_request(to, id, sequence, *payload);
@@ -103,8 +104,7 @@ fn ask(mut socket: &Socket, to: IpAddr, id: u16, payloads: &[usize], count: &mut
         match sent {
             Ok(()) => awaited.push((id, sequence)),
             Err(error) => {
-                let length = u32::try_from(payload + headers(to));
-                count.0.unsent.extend(length);
+                count.0.unsent.extend(whole(*payload));
                 count.error(&error);
             }
         }
@@ -128,7 +128,15 @@ fn ask(mut socket: &Socket, to: IpAddr, id: u16, payloads: &[usize], count: &mut
                 };
                 let before = awaited.len();
                 awaited.retain(|numbers| *numbers != answered);
-                count.0.answered += u32::from(awaited.len() < before);
+                if awaited.len() < before {
+                    count.0.answered += 1;
+                    let at = usize::from(answered.1).checked_sub(1);
+                    let payload = at.and_then(|at| payloads.get(at));
+                    count
+                        .0
+                        .lengths
+                        .extend(payload.and_then(|payload| whole(*payload)));
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if is_of_longer(&error, payloads) => {}

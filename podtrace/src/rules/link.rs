@@ -330,6 +330,26 @@ pub fn bridge_of<'a>(view: View<'a>, at: At<'a>) -> Option<At<'a>> {
     }
 }
 
+/// Whether a namespace has the address of another that sends to it: it takes such packets for
+/// forged, and answers to them stay in it.
+#[must_use]
+pub fn own_source(view: View<'_>, at: At<'_>, source: IpAddr) -> Option<Cause> {
+    if !at.is_local(source) || is_link_local(source) || source.is_loopback() {
+        return None;
+    }
+    let others = view.owners(source);
+    let others = others.filter(|other| other.space.netns != at.space.netns);
+    let mut owners: Vec<String> = others.map(|other| view.owner(other).to_string()).collect();
+    if owners.is_empty() {
+        return None;
+    }
+    owners.push(view.owner(at).to_string());
+    Some(Cause::DuplicateAddress {
+        address: source,
+        owners,
+    })
+}
+
 /// Whether several interfaces have an address that packets are sent to.
 #[must_use]
 pub fn duplicates(view: View<'_>, address: IpAddr) -> Option<Cause> {

@@ -45,6 +45,9 @@ pub fn unanswered(path: &Path, world: &World) -> (Option<Cause>, Vec<Candidate>)
         let Some(state) = question.state else {
             return (None, Vec::new());
         };
+        if let Some(cause) = link::own_source(view, state.at, state.source) {
+            return (Some(cause), Vec::new());
+        }
         let owner = view.owner(state.at);
         let mut candidates = vec![Candidate::Firewall {
             owner: owner.to_string(),

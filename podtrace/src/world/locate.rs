@@ -179,6 +179,39 @@ impl World {
         addresses
     }
 
+    /// The names of all on the traced nodes that have an address now, in order.
+    #[must_use]
+    pub fn holders(&self, address: IpAddr) -> Vec<Arc<str>> {
+        let held = self.identities.held_addresses();
+        let held = held.filter(|(held, ..)| *held == address);
+        let mut names: Vec<Arc<str>> = held
+            .filter_map(|(_, holder, _)| match holder.netns {
+                Some(netns) => Some(self.identities.pod(netns)),
+                None => self.node_name(holder.node),
+            })
+            .collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Whether a namespace of the traced nodes has an address now: what it sends there stays in it.
+    #[must_use]
+    pub fn has_address(&self, netns: u64, address: IpAddr) -> bool {
+        let node_of = |node| {
+            let mut points = self.tap_points.iter();
+            points.any(|point| point.node == node && !point.in_pod && point.netns_id == netns)
+        };
+        let mut held = self.identities.held_addresses();
+        held.any(|(held, holder, _)| {
+            let is_its = match holder.netns {
+                Some(of_pod) => of_pod == netns,
+                None => node_of(holder.node),
+            };
+            held == address && is_its
+        })
+    }
+
     /// Whoever has an address, as far as that is known.
     #[must_use]
     pub fn locate_address(&self, address: IpAddr, now_ns: u64) -> Located {

@@ -18,10 +18,12 @@ impl Diagnosis {
         lost: u64,
     ) -> Vec<String> {
         let mut all = Vec::new();
+        let by = decision.answerer.as_ref();
+        let by = by.map_or_else(String::new, |by| format!(", by {by}"));
         all.extend(
             self.probed
                 .iter()
-                .map(|probed| format!("sent by podtrace: {probed}")),
+                .map(|probed| format!("sent by podtrace: {probed}{by}")),
         );
         let about = decision.path.or_else(|| self.request.any());
         all.extend(about.and_then(translated));

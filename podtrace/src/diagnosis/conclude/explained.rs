@@ -125,11 +125,13 @@ impl Diagnosis {
                 return None;
             }
             let (other, name, way_name) = (world.owner_of(last), &end.name, way.as_str());
+            let answerer = self.answers_from(last.netns_id, world);
             let sentence = format!("the {way_name} came to {other}, not to {name}");
             let decision = Decision::new(Conclusion::Lost, sentence).about(way, Some(path));
             Some(Decision {
                 verdict: cause.map(by_facts),
                 advice: is_nodes.then(|| format!("on {other}: ip route get {address}")),
+                answerer: answerer.then_some(other),
                 ..decision
             })
         })

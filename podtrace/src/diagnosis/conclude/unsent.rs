@@ -7,7 +7,7 @@ use crate::{
     model::{
         drop::KernelDrop,
         hook::Hook,
-        probes::{ErrorKind, ProbeError},
+        probes::{ErrorKind, ProbeError, Probed},
     },
     packet::{IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_TCP, IPPROTO_UDP, Protocol},
     path::Outcome,
@@ -73,12 +73,46 @@ impl Diagnosis {
             to,
             ports: (None, self.pair.port),
         };
+        if let Some(refused) = self.refused_at_source(source, &sent, world) {
+            return Some(refused);
+        }
         if let Some(drop) = self.dropped[Way::Request as usize].as_deref() {
             let sentence = format!("the request died before it left {name}");
             return Some(self.unseen((Way::Request, sentence), drop, Some(&sent), world));
         }
         let error = self.probed.first()?.error.as_ref()?;
         self.refused_by_kernel(source, error, cause, &sent, world)
+    }
+
+    /// Who sends is refused in its own namespace, as by a rule that rejects.
+    fn refused_at_source(
+        &self,
+        source: &Located,
+        sent: &Sent,
+        world: &World,
+    ) -> Option<Decision<'_>> {
+        let told = self.probed.first().and_then(Probed::refusal);
+        let reset = || self.own_answer.as_ref().map(|_| "connection reset");
+        let words = told.map(|error| &*error.words).or_else(reset)?;
+        let name = &source.name;
+        let sentence = match &self.own_answer {
+            Some(_) => format!("{name} refuses itself what it sends: {words}"),
+            None => format!("no tap sees what {name} sends, and it is told: {words}"),
+        };
+        let rules = self.forbidding(sent, world);
+        let dropped = self.dropped[Way::Request as usize].as_ref();
+        let is_by_firewall = dropped.is_some_and(|drop| drop.is_by_firewall());
+        let is_known = !rules.is_empty() || is_by_firewall || self.own_answer.is_some();
+        let cause = is_known.then(|| Cause::Refused {
+            by: name.to_string(),
+            reason: words.to_owned(),
+            rules,
+        });
+        Some(Decision {
+            verdict: cause.map(by_facts),
+            advice: is_known.then(|| list_rules(sent.netns, world)).flatten(),
+            ..Decision::new(Conclusion::Refused, sentence).about(Way::Request, None)
+        })
     }
 
     /// What the error of the system means that podtrace was told when it sent.
@@ -103,17 +137,7 @@ impl Diagnosis {
                 };
                 (Conclusion::Lost, kernel, Some(cause))
             }
-            (ErrorKind::Refused, _) => {
-                let sentence = format!("no tap sees what {name} sends, and it is told: {words}");
-                let rules = self.forbidding(sent, world);
-                let is_known = !rules.is_empty();
-                let cause = is_known.then(|| Cause::Refused {
-                    by: name.to_string(),
-                    reason: words.clone(),
-                    rules,
-                });
-                (Conclusion::Refused, sentence, cause)
-            }
+            (ErrorKind::Refused, _) => return None,
             // Routes refuse in other words than that there is none.
             (ErrorKind::Invalid, Some(cause @ Cause::RefusedByRoute { .. })) => {
                 (Conclusion::Lost, kernel, Some(cause))

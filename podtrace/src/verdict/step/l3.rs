@@ -3,7 +3,7 @@ use podtrace_ebpf::record::Direction;
 
 use super::{Filtered, State, Step};
 use crate::{
-    model::tables::RouteKind,
+    model::{facts::DeviceKind, tables::RouteKind},
     packet::is_group_address,
     rules::{
         At, Candidate, Cause, View, link,
@@ -154,6 +154,9 @@ impl<'a> State<'a> {
 
     /// What is for the namespace itself.
     fn arrive(self, view: View<'a>) -> Step<'a> {
+        if let Some(forged) = self.forged(view) {
+            return forged;
+        }
         if let Some(cause) = route::reverse_path(view, self.at, self.source) {
             return Step::stopped(None, cause);
         }
@@ -161,7 +164,18 @@ impl<'a> State<'a> {
         Step::open(vec![sockets]).filtered(Filtered::arriving(self.at))
     }
 
+    /// What comes from outside with an address of the namespace itself, unless it is told to take
+    /// that (`accept_local`).
+    fn forged(self, view: View<'a>) -> Option<Step<'a>> {
+        let is_outside = self.source.is_ipv4() && self.at.device.kind != DeviceKind::Loopback;
+        let cause = is_outside.then(|| link::own_source(view, self.at, self.source));
+        Some(Step::stopped(None, cause.flatten()?).doubtful(true))
+    }
+
     fn forward(self, view: View<'a>) -> Step<'a> {
+        if let Some(forged) = self.forged(view) {
+            return forged;
+        }
         let unchecked = route::reverse_path(view, self.at, self.source);
         if let Some(cause) = unchecked {
             return Step::stopped(self.routed(view), cause);
