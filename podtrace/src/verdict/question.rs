@@ -13,7 +13,7 @@ use crate::{
     path::{Hop, PartOf, Path, flood::Copies},
     rules::{
         At, Cause, View,
-        link::Length,
+        link::{self, Length},
         route::{self, NextMac, Wanted},
         tunnel,
     },
@@ -22,6 +22,10 @@ use crate::{
 
 /// Length of the headers of IPv4 and TCP, without options.
 const HEADERS: u32 = 40;
+
+/// The MAC address that a frame is for, and the interface whose neighbour entry says so with the next
+/// hop there.
+type Addressed<'a> = (Option<Mac>, Option<(At<'a>, IpAddr)>);
 
 /// A path whose packet is to be followed on.
 pub(super) struct Question<'a> {
@@ -81,7 +85,12 @@ impl<'a> Question<'a> {
     fn state_at(&self, number: usize) -> Option<State<'a>> {
         let (hop, _) = self.hop(number)?;
         let packet = &self.path.packet;
-        let (source, destination) = self.ends()?;
+        let (source, destination) = self.ends_at(number)?;
+        // Of what is translated behind it, the destination is before routing, the source after.
+        let unseen = self
+            .translated_unseen()
+            .filter(|_| Some(number) == self.last);
+        let destination = unseen.map_or(destination, |ends| ends.destination);
         let (mac, mac_from) = self.mac(number);
         Some(State {
             at: self.at(number)?,
@@ -93,7 +102,7 @@ impl<'a> Question<'a> {
             ttl: hop.ttl,
             mac,
             mac_from,
-            is_translated: self.translated_unseen().is_some(),
+            is_translated: unseen.is_some(),
             came_by: self.port_before(number),
             outer: self.outer(hop),
         })
@@ -121,6 +130,16 @@ impl<'a> Question<'a> {
         }
     }
 
+    /// The source and destination at a hop.
+    fn ends_at(&self, number: usize) -> Option<(IpAddr, IpAddr)> {
+        let packet = &self.path.packet;
+        let mut translations = self.path.translations.iter();
+        match translations.rfind(|one| one.hop <= number) {
+            Some(one) => Some((one.after.source, one.after.destination)),
+            None => Some((packet.source()?, packet.destination()?)),
+        }
+    }
+
     /// Its ends where it was last, if they were translated by then.
     pub(super) fn translated(&self) -> Option<Ends> {
         let seen = self.path.translations.last().map(|last| last.after);
@@ -134,16 +153,20 @@ impl<'a> Question<'a> {
 
     /// The MAC address that the frame is for at a hop, and whose neighbour entry says so: that
     /// of the last interface before which has sent the packet by IP.
-    fn mac(&self, last: usize) -> (Option<Mac>, Option<(At<'a>, IpAddr)>) {
+    fn mac(&self, last: usize) -> Addressed<'a> {
         let sent = (0..=last).rev().find_map(|number| {
             let at = self.at(number)?;
             self.is_sent_by_ip(number, at).then_some((number, at))
         });
         let first = self.path.packet.link.map(|link| link.destination);
+        let sent_by = sent.map_or(0, |(number, _)| number);
+        if let Some(bridge) = self.readdressed(sent_by, last) {
+            return bridge.unwrap_or_default();
+        }
         let Some((number, at)) = sent else {
             return (first, None);
         };
-        let next = self.next_hop(at);
+        let next = self.next_hop(number, at);
         let mac = match next.map(|next| route::next_mac(at, next)) {
             _ if number == 0 => first,
             Some(NextMac::Known(mac)) => Some(mac),
@@ -172,8 +195,29 @@ impl<'a> Question<'a> {
         hop.direction == Direction::Egress && at.bridge().is_none() && !is_outer
     }
 
-    fn next_hop(&self, at: At<'a>) -> Option<IpAddr> {
-        let (source, to) = self.ends()?;
+    /// The MAC address that a bridge has given a frame whose destination it has translated between
+    /// two hops (`bridge-nf-call-iptables`), and whose entry says so, as far as that is known; none
+    /// if no bridge has.
+    fn readdressed(&self, sent: usize, last: usize) -> Option<Option<Addressed<'a>>> {
+        let mut translations = self.path.translations.iter();
+        let is_between = |hop: usize| sent < hop && hop <= last;
+        let one = translations.rfind(|one| one.is_of_destination() && is_between(one.hop))?;
+        let bridge = self
+            .at(one.hop)
+            .and_then(|at| link::bridge_of(self.view, at));
+        let next = |bridge| self.next_hop(one.hop, bridge);
+        let next = bridge.and_then(|bridge| Some((bridge, next(bridge)?)));
+        Some(
+            next.map(|(bridge, next)| match route::next_mac(bridge, next) {
+                NextMac::Known(mac) => (Some(mac), Some((bridge, next))),
+                _ => (None, Some((bridge, next))),
+            }),
+        )
+    }
+
+    /// The next hop of what is sent by IP at a hop.
+    fn next_hop(&self, number: usize, at: At<'a>) -> Option<IpAddr> {
+        let (source, to) = self.ends_at(number)?;
         let wanted = Wanted {
             to,
             from: Some(source),

@@ -1,5 +1,6 @@
 //! Faults of the node that receives, and within one.
 use super::*;
+use crate::path::Translation;
 
 #[test]
 fn faults_of_the_receiving_node() {
@@ -224,6 +225,46 @@ fn faults_within_a_node() {
         ),
     ];
     insta::assert_snapshot!(table(cases));
+}
+
+/// The next hop of what a pod sends to a Service is its gateway, whatever a bridge translates it to.
+#[test]
+fn next_hop_before_a_translation_is_that_of_the_address_before_it() {
+    let ends = |to: &str| crate::packet::Ends {
+        source: ip("10.244.1.2"),
+        destination: ip(to),
+        ports: None,
+    };
+    let (service, pod) = (ends("10.96.0.10"), ends("10.244.1.3"));
+    let gateway = mac(netns_of(1), CNI0);
+    // Behind the translation, at the port to the pod and in the pod, and before it.
+    for hops in [2, 3, 4] {
+        let mut facts = healthy();
+        node(&mut facts, 1).settings.bridge_calls_iptables = Some(true);
+        let receiver = &mut facts[0].spaces[2];
+        receiver.settings.ipv4_forward = Some(false);
+        receiver.devices[0].settings.ipv4_forward = Some(false);
+        let mut path = local(hops).to("10.96.0.10").for_mac(gateway).path();
+        match hops {
+            2 => {
+                let road = local(2).to("10.96.0.10").for_mac(gateway);
+                path = road.dropped("NOT_SPECIFIED", Some("br_forward")).path();
+                path.dropped.as_mut().unwrap().translated = Some(pod);
+            }
+            _ => {
+                path.translations = vec![Translation {
+                    hop: 2,
+                    before: service,
+                    after: pod,
+                }];
+            }
+        }
+        let verdict = verdict(&path, &world(facts)).unwrap();
+        let words = verdict.cause.to_string();
+        assert!(!words.contains(&gateway.to_string()), "{hops}: {words}");
+        let is_open = matches!(verdict.cause.name(), "unknown" | "kernel_drop");
+        assert!(is_open, "{hops}: {words}");
+    }
 }
 
 /// A pod calls its own Service, and the bridge translates the address itself.
