@@ -23,6 +23,7 @@ use crate::{
     world::World,
 };
 pub use answered::{refused_by, silent_owner};
+pub(crate) use firewall::no_rule;
 pub use onward::{first_hop, onward, unanswered};
 use question::Question;
 use step::{State, Step};
@@ -290,6 +291,7 @@ impl<'a> Question<'a> {
                         .into_iter()
                         .partition(|one| one.neighbour().is_some());
                     candidates.extend(self.rules(&step.filtered));
+                    verdict.evidence.extend(self.without_rules(&step.filtered));
                     candidates.extend(others);
                     verdict.cause = unknown(self.lacking(), candidates);
                 }

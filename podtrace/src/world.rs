@@ -19,7 +19,7 @@ use crate::{
         event::TapPoints,
         facts::NodeFacts,
         origin::Origin,
-        ruleset::Ruleset,
+        ruleset::{Ruleset, least},
         snapshot::Snapshot,
         tap_point::{Role, TapPoint},
     },
@@ -156,9 +156,9 @@ impl World {
             }
             Update::Ruleset(ruleset) => {
                 self.rulesets.insert(ruleset.netns, Arc::clone(ruleset));
-                // Ids grow: the first is the oldest.
                 if self.rulesets.len() > RULESETS_MAX {
-                    self.rulesets.pop_first();
+                    let least = least(self.rulesets.values().map(Arc::as_ref));
+                    least.and_then(|netns| self.rulesets.remove(&netns));
                 }
             }
             Update::Changes { count } => self.identities.record_changes(origin.session, *count),

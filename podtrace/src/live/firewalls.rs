@@ -280,12 +280,8 @@ impl Watch {
         space.rests_until = Instant::now() + (begun.elapsed() * PAUSES).max(PAUSE_MIN);
         if let Ok(Some((generation, ruleset))) = read {
             space.generation = Some(generation);
-            let has_any = !ruleset.chains.is_empty() || !ruleset.legacy.is_empty();
-            let is_new = match space.ruleset.netns {
-                0 => has_any,
-                _ => *space.ruleset != ruleset,
-            };
-            if is_new {
+            // That there are none is told, too: then no rule has dropped anything.
+            if *space.ruleset != ruleset {
                 space.ruleset = Arc::new(ruleset);
                 let update = Update::Ruleset(Arc::clone(&space.ruleset));
                 let _ = self.updates.send(update).await;

@@ -245,7 +245,27 @@ impl Rule {
     }
 }
 
+/// The namespace whose rules are forgotten first: the oldest that has none, or else the oldest, as ids
+/// grow.
+pub fn least<'a>(all: impl Iterator<Item = &'a Ruleset> + Clone) -> Option<u64> {
+    let mut without = all.clone().filter(|ruleset| ruleset.is_empty());
+    let oldest = || all.clone().map(|ruleset| ruleset.netns).min();
+    without.next().map(|ruleset| ruleset.netns).or_else(oldest)
+}
+
 impl Ruleset {
+    /// Whether it is known that no rule drops packets.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.chains.is_empty() && self.is_whole()
+    }
+
+    /// Whether all rules are known.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.legacy.is_empty() && !self.is_cut
+    }
+
     /// The chain of this name in a table.
     #[must_use]
     pub fn chain(&self, family: Family, table: &str, name: &str) -> Option<&Chain> {
@@ -304,4 +324,25 @@ pub fn safe(text: &str) -> String {
         safe.push('…');
     }
     safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_rules_is_forgotten_before_others() {
+        let of = |netns, has_rules: bool| Ruleset {
+            netns,
+            chains: vec![Chain::default(); usize::from(has_rules)],
+            ..Ruleset::default()
+        };
+        for (all, expected) in [
+            (vec![of(1, true), of(2, false), of(3, false)], Some(2)),
+            (vec![of(1, true), of(2, true)], Some(1)),
+            (Vec::new(), None),
+        ] {
+            assert_eq!(least(all.iter()), expected);
+        }
+    }
 }

@@ -31,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the elements of a namespace's sets are read.
 const ELEMENTS_TIME: Duration = Duration::from_millis(500);
 /// Tables of legacy iptables that are in use, in the thread's namespace.
-const LEGACY: [(&str, &str); 2] = [
+const LEGACY: [(&str, &str); 3] = [
+    ("arptables", "arp_tables_names"),
     ("iptables", "ip_tables_names"),
     ("ip6tables", "ip6_tables_names"),
 ];

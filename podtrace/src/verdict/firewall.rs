@@ -93,10 +93,24 @@ impl<'a> Question<'a> {
         unknown
     }
 
+    /// That no rule could have stopped it on a step, of each namespace there, where that is known.
+    pub(super) fn without_rules(&self, steps: &[Filtered<'a>]) -> Vec<String> {
+        let is_free = |one: &Filtered<'a>| self.is_read(one.netns) && self.found_on(one).is_empty();
+        let mut spaces: Vec<u64> = steps.iter().map(|one| one.netns).collect();
+        spaces.dedup();
+        match steps.iter().all(is_free) {
+            true => spaces
+                .into_iter()
+                .map(|netns| no_rule(&self.owner_of(netns), "it"))
+                .collect(),
+            false => Vec::new(),
+        }
+    }
+
     /// Whether all rules of a namespace are known.
     pub(super) fn is_read(&self, netns: u64) -> bool {
         let ruleset = self.world.rulesets.get(&netns);
-        ruleset.is_some_and(|ruleset| ruleset.legacy.is_empty() && !ruleset.is_cut)
+        ruleset.is_some_and(|ruleset| ruleset.is_whole())
     }
 
     /// The rules of a step that could have stopped it.
@@ -263,6 +277,11 @@ fn is_behind_tracking(hook: Option<HookPoint>, found: &[(String, Found<'_>)]) ->
         [] => hook.is_none_or(|hook| hook.is_behind_tracking(i32::MIN)),
         found => found.iter().any(is_behind),
     }
+}
+
+/// That no rule of a pod or node drops something, in words.
+pub(crate) fn no_rule(owner: &str, what: &str) -> String {
+    format!("no firewall rule of {owner} drops {what}")
 }
 
 /// Whether that is this rule.

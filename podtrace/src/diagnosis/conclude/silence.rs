@@ -8,7 +8,7 @@ use crate::{
     packet::Protocol,
     path::Path,
     rules::{Cause, Owner},
-    verdict::{Confidence, Verdict, unanswered, with_view},
+    verdict::{Confidence, Verdict, no_rule, unanswered, with_view},
     world::{
         World,
         locate::{Kind, Located},
@@ -70,17 +70,24 @@ impl Diagnosis {
             .and_then(|sent| world.rulesets.get(&sent.netns));
         let rules = answer.as_ref().map(|sent| self.forbidding(sent, world));
         let rules = rules.unwrap_or_default();
-        let is_read = ruleset.is_some_and(|rules| rules.legacy.is_empty() && !rules.is_cut);
+        let is_read = ruleset.is_some_and(|rules| rules.is_whole());
+        let owner = owner(path, world);
+        let is_free = is_read && rules.is_empty();
+        let free = owner.as_ref().filter(|_| is_free);
+        let evidence: Vec<_> = free
+            .map(|owner| no_rule(&owner.name, "the answer"))
+            .into_iter()
+            .collect();
         let is_dns = path.packet.protocol() == Protocol::Udp;
         if is_dns
-            && is_read
-            && rules.is_empty()
-            && let Some(owner) = owner(path, world)
+            && is_free
+            && let Some(owner) = owner
             && let Some(port) = path.ends().and_then(|ends| ends.to().1)
         {
             // Where no socket takes a datagram, the kernel says so.
             return Verdict {
                 confidence: Confidence::Likely,
+                evidence,
                 ..by_facts(Cause::ServerSilent { owner, port })
             };
         }
@@ -88,10 +95,11 @@ impl Diagnosis {
             candidates.retain(|candidate| !candidate.is_of_firewall());
             candidates.extend(rules);
         }
-        by_facts(Cause::Unknown {
-            why: None,
-            candidates,
-        })
+        let why = None;
+        Verdict {
+            evidence,
+            ..by_facts(Cause::Unknown { why, candidates })
+        }
     }
 
     /// Whether the socket that was asked for a connection had no room for it.

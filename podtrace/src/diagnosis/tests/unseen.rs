@@ -5,7 +5,7 @@ use crate::{
     model::{
         hook::Hook,
         probes::ErrorKind,
-        ruleset::Action,
+        ruleset::{Action, Ruleset},
         snapshot::{Holder, NamespaceInfo, Snapshot},
     },
     rules::fixture::{netns_of, netns_of_pod},
@@ -284,4 +284,37 @@ fn rule_that_rejects_what_is_sent_is_named() {
     assert_eq!((report.cause, rules.len()), (Some("refused"), 1));
     let advice = "ip netns exec pod11 nft list ruleset";
     assert_eq!(report.advice.as_deref(), Some(advice));
+}
+
+/// That a namespace has no rules is known only where that was recorded.
+#[test]
+fn silent_server_is_the_cause_where_no_rule_can_be() {
+    let mut world = world(healthy());
+    let mut query = syn(1, &road(10).ended(Outcome::Delivered));
+    query.packet.transport = Transport::Udp {
+        source: 40_000,
+        destination: 53,
+        payload: 50,
+    };
+    if let Network::Ip(ip) = &mut query.packet.network {
+        ip.protocol = 17;
+    }
+    let asked = |world: &World| {
+        let paths = std::slice::from_ref(&query);
+        diagnose(pair(Some(Protocol::Udp)), paths, world).conclude(0, world)
+    };
+    assert_eq!(asked(&world).cause, Some("unknown"));
+    let none = Ruleset {
+        netns: netns_of_pod(2, 1),
+        ..Ruleset::default()
+    };
+    world.apply(&Default::default(), &Update::Ruleset(none.into()));
+    let report = asked(&world);
+    assert_eq!(report.cause, Some("server_silent"));
+    let expected = "no firewall rule of default/pod21 drops the answer";
+    assert!(
+        report.evidence.iter().any(|one| one == expected),
+        "{:?}",
+        report.evidence
+    );
 }

@@ -1,6 +1,6 @@
 //! The updates of a session so far, with which each section begins.
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map},
     sync::Arc,
 };
 
@@ -9,7 +9,7 @@ use crate::{
     model::{
         origin::{Origin, split_id},
         pod::Pod,
-        ruleset::Ruleset,
+        ruleset::{Ruleset, least},
         snapshot::{NewCgroup, Snapshot, SnapshotTime},
         start::Start,
         topology::RecordedTopology,
@@ -122,7 +122,9 @@ impl StateLog {
                 let known = (origin.clone(), Arc::clone(ruleset));
                 self.rulesets.insert(ruleset.netns, known);
                 if self.rulesets.len() > RULESETS_MAX {
-                    self.rulesets.pop_first();
+                    let known = self.rulesets.values();
+                    let least = least(known.map(|(_, ruleset)| ruleset.as_ref()));
+                    least.and_then(|netns| self.rulesets.remove(&netns));
                 }
             }
             Update::Topology(topology) => {
@@ -149,6 +151,16 @@ impl StateLog {
                 return Entry::SnapshotAgain { origin, time };
             }
             known.time = time;
+            // That a namespace has no rules is not repeated once it is gone.
+            let there: BTreeSet<u64> = snapshot.namespaces.iter().map(|space| space.id).collect();
+            let before = known.namespaces.iter().map(|space| space.id);
+            for gone in before.filter(|id| !there.contains(id)) {
+                if let btree_map::Entry::Occupied(known) = self.rulesets.entry(gone)
+                    && known.get().1.is_empty()
+                {
+                    known.remove();
+                }
+            }
         }
         let known = (origin.clone(), snapshot.clone());
         self.snapshots.insert(origin.session, known);
@@ -309,5 +321,49 @@ impl Cluster {
         let ts_ns = self.ts_ns;
         let updates = updates.into_iter();
         updates.map(move |update| Update::Cluster { update, ts_ns })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{ruleset::Chain, snapshot::NamespaceInfo};
+
+    #[test]
+    fn namespace_without_rules_is_told_as_long_as_it_is_there() {
+        let mut log = StateLog::default();
+        let origin = Origin {
+            session: 0,
+            nodes: 0..1,
+        };
+        let snapshot = |ids: &[u64]| {
+            let namespaces = ids.iter().map(|id| NamespaceInfo {
+                id: *id,
+                ..NamespaceInfo::default()
+            });
+            Update::Snapshot(Box::new(Snapshot {
+                namespaces: namespaces.collect(),
+                ..Snapshot::default()
+            }))
+        };
+        let rules = |netns, chains| {
+            let ruleset = Ruleset {
+                netns,
+                chains,
+                ..Ruleset::default()
+            };
+            Update::Ruleset(Arc::new(ruleset))
+        };
+        log.record(&origin, &snapshot(&[2, 3]));
+        // The node's own is in no snapshot.
+        for netns in 1..=3 {
+            log.record(&origin, &rules(netns, Vec::new()));
+        }
+        log.record(&origin, &rules(4, vec![Chain::default()]));
+        let known = |log: &StateLog| log.rulesets.keys().copied().collect::<Vec<_>>();
+        log.record(&origin, &snapshot(&[3, 4]));
+        assert_eq!(known(&log), [1, 3, 4]);
+        log.record(&origin, &snapshot(&[]));
+        assert_eq!(known(&log), [1, 4]);
     }
 }

@@ -257,3 +257,26 @@ fn rule_that_was_traced_is_the_cause() {
         assert_eq!(verdict.confidence, Confidence::Sure);
     }
 }
+
+#[test]
+fn that_there_are_no_rules_is_told() {
+    let mut world = world(healthy());
+    let lost = |world: &World| verdict(&road(3).path(), world).unwrap();
+    let may_be = |verdict: &Verdict| told(verdict).iter().any(|one| one.contains("firewall"));
+    let is_none = |verdict: &Verdict| verdict.evidence.iter().any(|one| one == NONE);
+    const NONE: &str = "no firewall rule of worker1 drops it";
+    let unread = lost(&world);
+    assert!(may_be(&unread) && !is_none(&unread), "{unread:?}");
+    let of = |ruleset: Ruleset| Update::Ruleset(ruleset.into());
+    let mut ruleset = Ruleset {
+        netns: netns_of(1),
+        ..Ruleset::default()
+    };
+    world.apply(&Default::default(), &of(ruleset.clone()));
+    let read = lost(&world);
+    assert!(!may_be(&read) && is_none(&read), "{read:?}");
+    ruleset.legacy = vec!["iptables filter".into()];
+    world.apply(&Default::default(), &of(ruleset));
+    let legacy = lost(&world);
+    assert!(may_be(&legacy) && !is_none(&legacy), "{legacy:?}");
+}
