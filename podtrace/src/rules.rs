@@ -8,6 +8,7 @@ pub mod candidate;
 pub mod cause;
 pub mod firewall;
 pub mod link;
+pub mod port;
 pub mod route;
 pub mod tunnel;
 

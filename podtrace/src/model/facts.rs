@@ -69,6 +69,10 @@ pub struct Device {
     /// Its MAC address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
+    /// Whether it neither asks for MAC addresses nor answers such questions (`IFF_NOARP`); none in
+    /// recordings that do not tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_arp: Option<bool>,
     /// Index of the bridge, bond or VRF that it belongs to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub master: Option<u32>,

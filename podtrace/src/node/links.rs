@@ -116,6 +116,8 @@ pub struct Link {
     pub mtu: u32,
     /// Its MAC address, if it has one of 48 bits.
     pub mac: Option<Mac>,
+    /// Whether it neither asks for MAC addresses nor answers such questions.
+    pub no_arp: bool,
     /// Whether it was set up (`ip link set … up`).
     pub up: bool,
     /// Whether it can carry packets.
@@ -205,6 +207,7 @@ pub(super) fn link(message: LinkMessage, prefixes: Vec<AddressPrefix>) -> Link {
         prefixes,
         mtu: 0,
         mac: None,
+        no_arp: message.header.flags.contains(LinkFlags::Noarp),
         up: message.header.flags.contains(LinkFlags::Up),
         oper: OperState::Unknown,
         master: None,

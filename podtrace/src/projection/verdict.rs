@@ -15,7 +15,7 @@ object! {
         /// the cause: `device_down`, `mtu_exceeded`, `ttl_expired`, `no_route`,
         /// `refused_by_route`, `route_astray`, `reverse_path`, `forwarding_off`, `neighbour_missing`,
         /// `neighbour_asked` (it has not answered yet), `neighbour_failed`, `off_link`, `wrong_mac`,
-        /// `wrong_port`, `no_forwarding_entry`, `wrong_vtep`, `vni_differs`,
+        /// `arp_off`, `flood_off`, `wrong_port`, `no_forwarding_entry`, `wrong_vtep`, `vni_differs`,
         /// `port_differs`, `port_blocked`, `no_bridge`, `ports_isolated`, `hairpin_off`, `duplicate_address`,
         /// `no_owner`, `address_missing`, `echo_ignored`, `accept_queue_full`, `server_silent`,
         /// `refused`, `no_listener`, `loop`, `kernel_drop`, `firewall_rule` or `unknown`

@@ -109,6 +109,13 @@ impl Cause {
                 let (port, bridge) = (&ports.0, &at.interface);
                 format!("bridge fdb del {mac} dev {port} master (of {bridge})")
             }
+            Self::ArpOff { at } => ip(at, &format!("link set dev {} arp on", at.interface)),
+            Self::FloodOff { at, learns, .. } => {
+                let learning = if *learns { "" } else { " learning on" };
+                let port = &at.interface;
+                let set = format!("bridge link set dev {port} flood on{learning}");
+                inside(&at.owned_by(), &set)
+            }
             Self::WrongMac {
                 at, is_own: true, ..
             } => {

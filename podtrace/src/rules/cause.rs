@@ -126,6 +126,20 @@ pub enum Cause {
         /// Whether it is the sender's own, as without ARP.
         is_own: bool,
     },
+    /// An interface neither asks for MAC addresses nor answers such questions.
+    ArpOff {
+        /// The interface.
+        at: Place,
+    },
+    /// A bridge does not send frames for an address that it has not learned to the port that has it.
+    FloodOff {
+        /// The port.
+        at: Place,
+        /// The MAC address.
+        mac: Mac,
+        /// Whether the bridge learns addresses there.
+        learns: bool,
+    },
     /// A bridge sends frames for a MAC address to a port that nobody with it is behind.
     WrongPort {
         /// The bridge.
@@ -290,7 +304,7 @@ pub enum Cause {
 
 impl Cause {
     /// The names of all causes in JSON.
-    pub const NAMES: [&'static str; 34] = [
+    pub const NAMES: [&'static str; 36] = [
         "device_down",
         "mtu_exceeded",
         "ttl_expired",
@@ -304,6 +318,8 @@ impl Cause {
         "neighbour_failed",
         "off_link",
         "wrong_mac",
+        "arp_off",
+        "flood_off",
         "wrong_port",
         "no_forwarding_entry",
         "wrong_vtep",
@@ -382,6 +398,8 @@ impl Cause {
             Self::NeighbourFailed { .. } => "neighbour_failed",
             Self::OffLink { .. } => "off_link",
             Self::WrongMac { .. } => "wrong_mac",
+            Self::ArpOff { .. } => "arp_off",
+            Self::FloodOff { .. } => "flood_off",
             Self::WrongPort { .. } => "wrong_port",
             Self::NoForwardingEntry { .. } => "no_forwarding_entry",
             Self::WrongVtep { .. } => "wrong_vtep",

@@ -1,7 +1,7 @@
 //! Interfaces and bridges: states, MTUs, MAC addresses, ports.
 use std::net::IpAddr;
 
-use super::{At, Cause, Place, View, all_of};
+use super::{At, Cause, Place, View, all_of, port::unflooded};
 use crate::{
     model::facts::{Device, DeviceKind},
     packet::{Mac, is_link_local},
@@ -128,7 +128,11 @@ pub fn forward<'a>(
     let Some(port) = port else {
         return Ok(Forwarded::Flood);
     };
-    match to_port(view, port, from) {
+    let unlearned = || match learned {
+        Some(_) => None,
+        None => unflooded(view, port, mac),
+    };
+    match to_port(view, port, from).or_else(unlearned) {
         Some(cause) => Err(cause),
         None => match frame_mtu(view, port, length) {
             Some(cause) => Err(cause),
@@ -287,25 +291,37 @@ pub fn stale_mac(view: View<'_>, at: At<'_>, address: IpAddr, mac: Mac) -> Optio
         return None;
     }
     let right = owner.device.mac?;
-    (right != mac).then(|| Cause::WrongMac {
-        at: view.place(at),
-        address: Some(address),
-        mac,
-        right: Some(right),
-        is_own: at.device.mac == Some(mac),
-    })
+    (right != mac).then(|| misnamed(view, at, address, mac, Some(right)))
+}
+
+/// An entry of an interface names a MAC address that is not its neighbour's; without ARP it is its own,
+/// as it cannot ask (`arp_constructor` of net/ipv4/arp.c).
+#[must_use]
+pub fn misnamed(
+    view: View<'_>,
+    at: At<'_>,
+    address: IpAddr,
+    mac: Mac,
+    right: Option<Mac>,
+) -> Cause {
+    let is_own = at.device.mac == Some(mac);
+    let place = view.place(at);
+    match at.device.no_arp {
+        Some(true) if is_own => Cause::ArpOff { at: place },
+        _ => Cause::WrongMac {
+            at: place,
+            address: Some(address),
+            mac,
+            right,
+            is_own,
+        },
+    }
 }
 
 /// Whether an interface sends what is for others to its own MAC address.
 #[must_use]
 pub fn own_mac(view: View<'_>, at: At<'_>, address: IpAddr, mac: Mac) -> Option<Cause> {
-    (at.has_mac(mac) && !at.is_local(address)).then(|| Cause::WrongMac {
-        at: view.place(at),
-        address: Some(address),
-        mac,
-        right: None,
-        is_own: true,
-    })
+    (at.has_mac(mac) && !at.is_local(address)).then(|| misnamed(view, at, address, mac, None))
 }
 
 /// The only one of these.

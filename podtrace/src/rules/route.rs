@@ -344,6 +344,7 @@ pub fn silent(view: View<'_>, at: At<'_>, next: IpAddr) -> Cause {
         .or_else(|| unbridged(owner?))
         .or_else(|| link::off_link(view, at, next))
         .or_else(|| elsewhere(view, at, owner?, next))
+        .or_else(|| mute(view, owner?, next))
         .or_else(|| deaf(view, owner?, asker(at, next)?, next));
     if let Some(cause) = cause {
         return cause;
@@ -354,6 +355,12 @@ pub fn silent(view: View<'_>, at: At<'_>, next: IpAddr) -> Cause {
         owner: owner.map(|owner| Box::new(view.place(owner))),
         is_asked: false,
     }
+}
+
+/// Whether an interface answers no ARP.
+fn mute(view: View<'_>, at: At<'_>, address: IpAddr) -> Option<Cause> {
+    let is_mute = address.is_ipv4() && at.device.no_arp == Some(true);
+    is_mute.then(|| Cause::ArpOff { at: view.place(at) })
 }
 
 /// The address that an interface asks from.

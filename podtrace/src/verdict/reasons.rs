@@ -80,14 +80,14 @@ fn reasons() -> impl Iterator<Item = Reason> {
 const TABLE: &str = "\
 IP_CSUM|a wrong checksum of IP||
 IP_INHDR|an IP header that the kernel refuses|ttl_expired,forwarding_off|
-IP_RPFILTER|rp_filter|reverse_path,wrong_mac|ip route get <source>; sysctl net.ipv4.conf.all.rp_filter
+IP_RPFILTER|rp_filter|reverse_path,wrong_mac,arp_off|ip route get <source>; sysctl net.ipv4.conf.all.rp_filter
 IP_LOCAL_SOURCE|the source is an address of this node|duplicate_address|ip -br addr show to <source>; the sender has an address of this node
 IP_INVALID_SOURCE|an invalid source address||
 IP_INVALID_DEST|an invalid destination address||
 IP_LOCALNET|a loopback address from outside||sysctl net.ipv4.conf.all.route_localnet
-IP_INNOROUTES|no route for what came in|address_missing,no_route,refused_by_route,forwarding_off,device_down,wrong_mac|ip route get <destination>
+IP_INNOROUTES|no route for what came in|address_missing,no_route,refused_by_route,forwarding_off,device_down,wrong_mac,arp_off|ip route get <destination>
 IP_OUTNOROUTES|no route for what is sent|no_route,refused_by_route,device_down,address_missing|ip route get <destination>
-IP_INADDRERRORS|an address that it does not forward to|address_missing,forwarding_off,refused_by_route,no_route,wrong_mac|sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding
+IP_INADDRERRORS|an address that it does not forward to|address_missing,forwarding_off,refused_by_route,no_route,wrong_mac,arp_off|sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding
 PKT_TOO_BIG|larger than the MTU|mtu_exceeded|tracepath <destination>
 FRAG_REASM_TIMEOUT|a fragment was missing for too long||
 FRAG_TOO_FAR|fragments too far apart||sysctl net.ipv4.ipfrag_max_dist
@@ -103,7 +103,7 @@ IPV6_NDISC_NS_OTHERHOST|a neighbour solicitation for somebody else|wrong_mac|
 ICMP_CSUM|a wrong checksum of ICMP||
 INVALID_PROTO|nobody takes this protocol||
 IP_NOPROTO|nobody takes this protocol|no_listener|
-OTHERHOST|a frame for another MAC address|wrong_mac,wrong_port,device_down,port_blocked,no_bridge,ports_isolated,mtu_exceeded,no_owner|ip neigh show
+OTHERHOST|a frame for another MAC address|wrong_mac,wrong_port,device_down,port_blocked,no_bridge,ports_isolated,mtu_exceeded,no_owner,arp_off,flood_off|ip neigh show
 DEV_HDR|a header that the driver refuses||
 QUEUE_PURGE|its queue was emptied, as when an interface goes|device_down|ip link show
 RECURSION_LIMIT|devices on top of each other in a circle|loop|ip -d link show
@@ -168,8 +168,8 @@ TAP_TXFILTER|a filter of a tap interface||
 TAP_FILTER|a filter of a tap interface||
 PACKET_SOCK_ERROR|a packet socket could not take it||
 NEIGH_CREATEFAIL|no room for a neighbour entry||sysctl net.ipv4.neigh.default.gc_thresh3
-NEIGH_FAILED|the neighbour does not answer|no_bridge,reverse_path,refused_by_route,route_astray,neighbour_failed,off_link,neighbour_missing,no_owner,device_down|ip neigh show
-NEIGH_QUEUEFULL|too many packets wait for the neighbour|no_bridge,reverse_path,refused_by_route,route_astray,neighbour_failed,off_link,neighbour_missing,no_owner|ip neigh show
+NEIGH_FAILED|the neighbour does not answer|no_bridge,reverse_path,refused_by_route,route_astray,neighbour_failed,off_link,neighbour_missing,no_owner,device_down,arp_off|ip neigh show
+NEIGH_QUEUEFULL|too many packets wait for the neighbour|no_bridge,reverse_path,refused_by_route,route_astray,neighbour_failed,off_link,neighbour_missing,no_owner,arp_off|ip neigh show
 NEIGH_DEAD|the neighbour entry is gone|device_down,neighbour_failed|ip neigh show
 NEIGH_HH_FILLFAIL|the frame's header could not be made||
 NETFILTER_DROP|a firewall rule||nft list ruleset; iptables-save -c
@@ -197,7 +197,7 @@ VXLAN_NO_REMOTE|no VXLAN forwarding entry|no_forwarding_entry|bridge fdb show
 IP_TUNNEL_ECN|marks of congestion that contradict each other||
 TUNNEL_TXINFO|a tunnel without its data||
 LOCAL_MAC|its source MAC address is this node's own|wrong_vtep,loop|bridge fdb show
-NO_TX_TARGET|nowhere to send it|no_forwarding_entry,no_bridge,wrong_mac,wrong_port,ports_isolated,hairpin_off,port_blocked,device_down,no_owner|bridge fdb show
+NO_TX_TARGET|nowhere to send it|no_forwarding_entry,no_bridge,wrong_mac,wrong_port,ports_isolated,hairpin_off,port_blocked,device_down,no_owner,arp_off,flood_off|bridge fdb show
 BRIDGE_NON_FORWARDING_STATE|the bridge's port does not forward|port_blocked|bridge link show
 BRIDGE_INGRESS_STP_STATE|the bridge's port does not forward|port_blocked|bridge link show
 BRIDGE_INGRESS_NON_FORWARDING_STATE|the bridge's port does not forward|port_blocked|bridge link show

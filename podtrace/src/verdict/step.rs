@@ -125,7 +125,14 @@ impl<'a> State<'a> {
         }
     }
 
+    /// Its queueing disciplines come behind the tap, whatever it is.
     fn leave(self, view: View<'a>) -> Step<'a> {
+        let mut step = self.leave_by(view);
+        step.candidates.splice(..0, queues(view, self.at));
+        step
+    }
+
+    fn leave_by(self, view: View<'a>) -> Step<'a> {
         let device = self.at.device;
         if let Some(peer) = view.peer(self.at) {
             return self.cross(view, peer);
@@ -155,9 +162,8 @@ impl<'a> State<'a> {
         if let Some(cause) = link::frame_mtu(view, peer, self.length) {
             return Step::stopped(Some(next), self.with_sender(view, cause));
         }
-        let mut candidates = queues(view, self.at);
-        candidates.push(Candidate::Programs(view.place(peer).to_string()));
-        Step::to(next, candidates)
+        let programs = Candidate::Programs(view.place(peer).to_string());
+        Step::to(next, vec![programs])
     }
 
     /// Into VXLAN: forwarding entry, route to the VTEP, interface below.
@@ -210,8 +216,7 @@ impl<'a> State<'a> {
         let outer = (settings.and_then(|own| own.local), vtep, port);
         let filtered = Filtered::sent(by).in_tunnel(outer);
         let unresolved = route::unresolved(view, by, onward.next);
-        let candidates = unresolved.into_iter().chain(queues(view, self.at));
-        Step::to(next.unwrap_or(self), candidates.collect())
+        Step::to(next.unwrap_or(self), unresolved.into_iter().collect())
             .doubtful(onward.is_doubtful)
             .filtered(filtered)
     }
@@ -248,21 +253,19 @@ impl<'a> State<'a> {
         }
         let is_other = |at: &At<'a>| at.node.node != self.at.node.node && !at.space.in_pod;
         let receiver = target.and_then(|target| view.owners(target).find(is_other));
-        let mut candidates = queues(view, self.at);
         let Some(receiver) = receiver else {
             let words = format!("the network beyond {}", view.place(self.at));
-            candidates.push(Candidate::Unseen(words));
-            return Step::open(candidates);
+            return Step::open(vec![Candidate::Unseen(words)]);
         };
         let next = self.move_to(receiver, Direction::Ingress);
         if let Some(cause) = link::down(view, receiver) {
             return Step::stopped(Some(next), cause);
         }
-        candidates.push(Candidate::Unseen(format!(
+        let words = format!(
             "the network between {} and {}",
             self.at.node.name, receiver.node.name
-        )));
-        Step::to(next, candidates)
+        );
+        Step::to(next, vec![Candidate::Unseen(words)])
     }
 
     /// Whether the tunnel that it is in leads to the wrong node.

@@ -14,6 +14,7 @@ pub(in crate::node) fn link(ifindex: u32, kind: LinkKind) -> Link {
         prefixes: Vec::new(),
         mtu: 1450,
         mac: None,
+        no_arp: false,
         up: true,
         oper: OperState::Unknown,
         master: None,

@@ -5,6 +5,8 @@
 mod bridges;
 mod nodes;
 mod pods;
+mod ports;
+mod refusals;
 mod rules;
 mod tunnels;
 
@@ -39,18 +41,19 @@ impl Default for Checked {
                 "addresses",
                 "IP forwarding",
                 "routes",
-                "bridge ports",
+                "routes and policy rules that refuse",
+                "bridge ports (state, isolation, flooding)",
                 "neighbour and forwarding entries",
                 "VTEPs, VNIs and UDP ports of VXLAN",
                 "rp_filter",
                 "use of connection tracking",
             ]),
             not_looked_at: Some(&[
-                "firewall rules (iptables, nftables, NetworkPolicies)",
+                "firewall rules (iptables, nftables, also of ARP, NetworkPolicies)",
                 "Services",
-                "tc and BPF programs of others",
+                "queueing disciplines, tc and BPF programs of others",
                 "VRFs, and routes by mark, port or user",
-                "hairpin mode of bridge ports",
+                "hairpin mode and VLANs of bridge ports",
                 "the network between the nodes",
             ]),
         }

@@ -93,17 +93,26 @@ impl Display for Cause {
                 wrong_mac(f, at, *address, *mac)?;
                 match (right, is_own) {
                     (Some(right), false) => write!(f, "not {right}, the right one"),
-                    (Some(right), true) => {
-                        write!(f, "its own, as without ARP; the right one is {right}")
-                    }
+                    (Some(right), true) => write!(f, "its own; the right one is {right}"),
                     (None, false) => f.write_str("nobody's"),
-                    (None, true) => f.write_str("its own, as without ARP"),
+                    (None, true) => f.write_str("its own"),
                 }
             }
             Self::OffLink { at, address, owner } => write!(
                 f,
                 "{at} asks for {address} on its link, and {owner} that has it is on another"
             ),
+            Self::ArpOff { at } => write!(f, "ARP is off on {at} (NOARP)"),
+            Self::FloodOff { at, mac, learns } => {
+                let learning = match learns {
+                    true => "has not learned",
+                    false => "does not learn",
+                };
+                write!(
+                    f,
+                    "the bridge {learning} {mac} behind {at}, and floods nothing to it"
+                )
+            }
             Self::WrongPort { at, mac, ports } => {
                 let (port, right) = &**ports;
                 write!(

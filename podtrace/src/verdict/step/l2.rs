@@ -61,8 +61,15 @@ impl<'a> State<'a> {
             {
                 Step::stopped(self.to_owner(view), cause)
             }
-            Err(cause) => Step::stopped(self.to_owner(view), self.with_sender(view, cause)),
+            Err(cause) => self.refused_by_bridge(view, cause),
         }
+    }
+
+    /// A bridge sends it nowhere.
+    fn refused_by_bridge(self, view: View<'a>, cause: Cause) -> Step<'a> {
+        // It may have learned the address since.
+        let is_doubtful = matches!(cause, Cause::FloodOff { learns: true, .. });
+        Step::stopped(self.to_owner(view), self.with_sender(view, cause)).doubtful(is_doubtful)
     }
 
     /// Why a frame comes back to the port of who has sent it.
@@ -102,7 +109,7 @@ impl<'a> State<'a> {
             }
             Ok(Forwarded::Up(_)) => Step::open(Vec::new()),
             Ok(Forwarded::Flood) => self.flood(view, filtered(self.at)),
-            Err(cause) => Step::stopped(self.to_owner(view), self.with_sender(view, cause)),
+            Err(cause) => self.refused_by_bridge(view, cause),
         }
     }
 

@@ -104,13 +104,9 @@ impl<'a> State<'a> {
         let is_receiver = self.at.is_local(wanted);
         let cause = match self.mac_from {
             // The sender's entry is what is wrong.
-            Some((from, next)) if is_receiver => Some(Cause::WrongMac {
-                at: view.place(from),
-                address: Some(next),
-                mac,
-                right: self.at.device.mac,
-                is_own: from.has_mac(mac),
-            }),
+            Some((from, next)) if is_receiver => {
+                Some(link::misnamed(view, from, next, mac, self.at.device.mac))
+            }
             Some(_) => self.stale_mac(view),
             None => is_receiver.then_some(refused),
         };

@@ -290,3 +290,67 @@ fn frame_for_its_own_port_needs_hairpin() {
         assert_eq!(verdict.cause.name(), name, "{calls} {hairpin}");
     }
 }
+
+/// Without flooding, a port gets only what is for addresses that were learned there.
+#[test]
+fn port_without_flooding_needs_its_address_to_be_learned() {
+    let fault = |learning, is_learned| {
+        let mut facts = healthy();
+        let port = port(&mut facts, VETH2);
+        (port.flood, port.learning) = (false, learning);
+        let fdb = &mut node(&mut facts, 1).tables.fdb;
+        fdb.retain(|entry| is_learned || entry.ifindex != VETH2);
+        verdict(&local(2).path(), &world(facts)).unwrap()
+    };
+    for (learning, is_learned, name, confidence) in [
+        (false, false, "flood_off", Confidence::Sure),
+        (true, false, "flood_off", Confidence::Likely),
+        (false, true, "unknown", Confidence::Unknown),
+    ] {
+        let verdict = fault(learning, is_learned);
+        let found = (verdict.cause.name(), verdict.confidence);
+        assert_eq!(found, (name, confidence), "{learning} {is_learned}");
+    }
+    let advice = fault(false, false).advice;
+    assert_eq!(
+        advice.as_deref(),
+        Some("bridge link set dev veth2 flood on learning on")
+    );
+}
+
+/// The flag of the interface says so, not the MAC address of the frame.
+#[test]
+fn arp_is_off_where_its_flag_says_so() {
+    let own = mac(11, POD);
+    for (flag, name) in [
+        (Some(true), "arp_off"),
+        (Some(false), "wrong_mac"),
+        (None, "wrong_mac"),
+    ] {
+        let mut facts = healthy();
+        device(pod(&mut facts, 1, 1), POD).no_arp = flag;
+        let wrong = neighbour("10.244.1.3", POD, own);
+        pod(&mut facts, 1, 1).tables.neighbours.push(wrong);
+        let verdict = verdict(&local(2).for_mac(own).path(), &world(facts)).unwrap();
+        assert_eq!(verdict.cause.name(), name, "{flag:?}");
+        // Who does not answer.
+        let mut facts = healthy();
+        device(pod(&mut facts, 1, 2), POD).no_arp = flag;
+        let asked = local(3).asks(Ipv4Addr::new(10, 244, 1, 3));
+        let verdict = super::verdict(&asked.path(), &world(facts)).unwrap();
+        let is_named = verdict.cause.name() == "arp_off";
+        assert_eq!(is_named, flag == Some(true), "{}", verdict.cause);
+    }
+}
+
+/// A shaper may hold a packet back behind any tap at an egress.
+#[test]
+fn queues_of_a_bridge_are_candidates() {
+    let mut facts = healthy();
+    device(node(&mut facts, 2), CNI0).qdiscs = vec![Qdisc {
+        kind: "tbf".into(),
+        ..Qdisc::default()
+    }];
+    let verdict = verdict(&road(8).path(), &world(facts)).unwrap();
+    assert!(verdict.may_wait(), "{}", verdict.cause);
+}

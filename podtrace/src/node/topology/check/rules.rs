@@ -1,7 +1,7 @@
 //! Checks by the same rules as verdicts, over the facts of the nodes.
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Found, Severity};
+use super::{Found, Severity, ports, refusals};
 use crate::{
     model::{
         facts::NodeFacts,
@@ -28,6 +28,8 @@ pub(super) fn check(facts: &[Arc<NodeFacts>], pods: PodNames<'_>, found: &mut Fo
                 check_neighbours(view, at, found);
             }
         }
+        ports::check(view, node, found);
+        refusals::check(view, node, found);
         check_conntrack(node, found);
     }
 }
@@ -140,7 +142,7 @@ fn check_conntrack(node: &NodeFacts, found: &mut Found) {
 }
 
 impl Found {
-    fn cause(&mut self, severity: Severity, subject: &str, cause: &Cause) {
+    pub(super) fn cause(&mut self, severity: Severity, subject: &str, cause: &Cause) {
         let problem = cause.to_string();
         // Both families of addresses may show it.
         let mut known = self.problems.iter();
@@ -158,9 +160,12 @@ impl Found {
 mod tests {
     use super::*;
     use crate::{
-        model::facts::Space,
+        model::{
+            facts::Space,
+            tables::{MAIN_TABLE, Route, RouteKind, Rule, RuleAction},
+        },
         packet::Mac,
-        rules::fixture::{CNI0, FLANNEL, UPLINK, healthy, ip, route},
+        rules::fixture::{CNI0, FLANNEL, UPLINK, VETH1, healthy, ip, prefix, route},
     };
 
     /// The problems with a fault in the facts: `severity node subject: problem`.
@@ -183,6 +188,26 @@ mod tests {
 
     fn own(all: &mut [NodeFacts]) -> &mut Space {
         &mut all[0].spaces[0]
+    }
+
+    fn refuse(space: &mut Space, subnet: &str, kind: RouteKind) {
+        space.tables.routes.push(Route {
+            ifindex: None,
+            kind,
+            ..route(subnet, None, 0)
+        });
+    }
+
+    fn rule(action: RuleAction, from: Option<&str>) -> Rule {
+        Rule {
+            priority: 0,
+            is_ipv4: true,
+            from: from.map(prefix),
+            to: None,
+            input: None,
+            action,
+            is_conditional: false,
+        }
     }
 
     fn set_vtep(all: &mut [NodeFacts], vtep: &str) {
@@ -216,6 +241,56 @@ mod tests {
                 let neighbour = neighbours.find(|known| known.ifindex == CNI0).unwrap();
                 neighbour.mac = Some(Mac([2, 9, 9, 9, 9, 9]));
                 neighbour.state = NeighbourState::Permanent;
+            }),
+            found(|all| {
+                let mut ports = own(all)
+                    .devices
+                    .iter_mut()
+                    .filter_map(|own| own.port.as_mut());
+                ports.next().unwrap().is_forwarding = false;
+            }),
+            found(|all| {
+                let ports = own(all)
+                    .devices
+                    .iter_mut()
+                    .filter_map(|own| own.port.as_mut());
+                ports.for_each(|port| port.isolated = true);
+            }),
+            found(|all| {
+                let ports = own(all)
+                    .devices
+                    .iter_mut()
+                    .filter_map(|own| own.port.as_mut());
+                ports.for_each(|port| port.flood = false);
+                own(all).tables.fdb.retain(|entry| entry.ifindex != VETH1);
+            }),
+            found(|all| all[0].spaces[1].devices[0].no_arp = Some(true)),
+            // The kernel asks the longest prefix first.
+            found(|all| {
+                refuse(own(all), "10.244.2.2/32", RouteKind::Blackhole);
+                refuse(own(all), "10.244.0.0/16", RouteKind::Blackhole);
+                refuse(own(all), "10.244.2.128/25", RouteKind::Prohibit);
+                refuse(own(all), "10.99.0.0/16", RouteKind::Unreachable);
+            }),
+            found(|all| {
+                refuse(
+                    &mut all[0].spaces[1],
+                    "10.244.2.0/24",
+                    RouteKind::Unreachable,
+                )
+            }),
+            found(|all| {
+                let refusal = RuleAction::Refuse(RouteKind::Prohibit);
+                own(all).rules = vec![rule(refusal, Some("10.244.1.2/32"))];
+                own(all)
+                    .rules
+                    .push(rule(RuleAction::Table(MAIN_TABLE), None));
+            }),
+            // Behind the routes, it refuses what has none.
+            found(|all| {
+                own(all).rules = vec![rule(RuleAction::Table(MAIN_TABLE), None)];
+                let refusal = RuleAction::Refuse(RouteKind::Prohibit);
+                own(all).rules.push(rule(refusal, None));
             }),
             found(|all| {
                 let settings = &mut own(all).settings;

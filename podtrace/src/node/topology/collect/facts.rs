@@ -127,6 +127,7 @@ impl Source<'_> {
             carrier: matches!(link.oper, OperState::Up | OperState::Unknown),
             mtu: link.mtu,
             mac: link.mac,
+            no_arp: Some(link.no_arp),
             master: link.master,
             peer: peers.get(&link.ifindex).copied(),
             addresses: link.prefixes.clone(),
