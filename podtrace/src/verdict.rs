@@ -356,14 +356,8 @@ impl<'a> Question<'a> {
     fn describe(&self, drop: &KernelDrop) -> String {
         let after_us = drop.ts_ns.saturating_sub(self.path.last_ns()) / 1000;
         let mut text = format!("the kernel dropped it {after_us} µs after its last hop");
-        if let Some(reason) = &drop.reason {
-            text.push_str(": ");
-            text.push_str(reason);
-        }
-        if let Some(function) = &drop.function {
-            text.push_str(" in ");
-            text.push_str(function);
-        }
+        text.push_str(": ");
+        text.push_str(&drop.words());
         let node = self.last_node();
         let near = node.and_then(|node| self.view.find(node, drop.netns, drop.ifindex));
         if let Some(at) = near {

@@ -6,7 +6,7 @@ use super::{
     firewalls::{Heard, RuleDrop},
 };
 use crate::{
-    model::drop::{DROP_BYTES, DropRule, KernelDrop},
+    model::drop::{DROP_BYTES, DropRule, KernelDrop, tells},
     probe::{ProbeError, drops::Drops},
     ruleset::trace::TracedPacket,
     text::count::counted,
@@ -170,10 +170,17 @@ impl Tracer {
 /// The kernel counts before anybody knows which packets they are.
 fn untold_line(reason: &str, all: u64, untold: u64) -> String {
     let packets = counted(all, "packet");
-    format!(
-        "{reason}: the kernel dropped {packets} in the traced network namespaces, also such as are \
-         not traced, too many to tell of {untold} of them"
-    )
+    let dropped = format!(
+        "the kernel dropped {packets} in the traced network namespaces, also such as are not traced, \
+         too many to tell of {untold} of them"
+    );
+    match tells(reason) {
+        true => format!("{reason}: {dropped}"),
+        false => format!(
+            "without naming a reason, {dropped}; some may be no loss: it frees fragments so, too, that \
+             it has put together"
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -243,6 +250,12 @@ mod tests {
             untold_line("NO_SOCKET", 70, 6),
             "NO_SOCKET: the kernel dropped 70 packets in the traced network namespaces, also such \
              as are not traced, too many to tell of 6 of them"
+        );
+        assert_eq!(
+            untold_line("NOT_SPECIFIED", 70, 6),
+            "without naming a reason, the kernel dropped 70 packets in the traced network namespaces, \
+             also such as are not traced, too many to tell of 6 of them; some may be no loss: it frees \
+             fragments so, too, that it has put together"
         );
     }
 

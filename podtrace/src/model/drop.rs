@@ -35,6 +35,12 @@ const UDP_QUEUE: [&str; 6] = [
     "udp6_unicast_rcv",
 ];
 
+/// Whether a reason tells anything: kernels have none for many functions.
+#[must_use]
+pub fn tells(reason: &str) -> bool {
+    !matches!(reason, "" | "NOT_SPECIFIED")
+}
+
 /// A packet that a kernel dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -201,7 +207,18 @@ impl KernelDrop {
     #[must_use]
     pub fn telling_reason(&self) -> Option<&str> {
         let reason = self.reason.as_deref();
-        reason.filter(|name| *name != "NOT_SPECIFIED")
+        reason.filter(|name| tells(name))
+    }
+
+    /// What the kernel says of it: `NETFILTER_DROP in nft_do_chain`, `no reason named, in ip_error`
+    #[must_use]
+    pub fn words(&self) -> String {
+        match (self.telling_reason(), &self.function) {
+            (Some(reason), Some(function)) => format!("{reason} in {function}"),
+            (Some(reason), None) => reason.to_owned(),
+            (None, Some(function)) => format!("no reason named, in {function}"),
+            (None, None) => "no reason named".to_owned(),
+        }
     }
 
     /// Whether the packet had passed the network when it was dropped: by TCP, such as a segment

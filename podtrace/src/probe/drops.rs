@@ -84,6 +84,25 @@ pub struct Drops {
     watched: BTreeSet<u64>,
     reasons: Enumeration,
     symbols: Symbols,
+    /// Of each reason, whether all that was told of was healthy so far.
+    healthy: Healthy,
+}
+
+/// The reasons for which the kernel has only freed what did what it was for, as far as it told.
+#[derive(Debug, Default)]
+struct Healthy(BTreeMap<u32, bool>);
+
+impl Healthy {
+    fn note(&mut self, reason: Option<u32>, is_healthy: bool) {
+        if let Some(reason) = reason {
+            *self.0.entry(reason).or_insert(true) &= is_healthy;
+        }
+    }
+
+    /// Whether all of a reason was, and some was told of.
+    fn is_all(&self, reason: u32) -> bool {
+        self.0.get(&reason) == Some(&true)
+    }
 }
 
 impl Drops {
@@ -105,6 +124,7 @@ impl Drops {
             watched: BTreeSet::new(),
             reasons: layout.reasons,
             symbols: Symbols::read(),
+            healthy: Healthy::default(),
         })
     }
 
@@ -167,7 +187,9 @@ impl Drops {
             };
             let reason = dropped.reason.map(|number| reason(&self.reasons, number));
             let function = self.symbols.name(dropped.location);
-            if is_healthy(reason.as_deref(), function) {
+            let is_healthy = is_healthy(reason.as_deref(), function);
+            self.healthy.note(dropped.reason, is_healthy);
+            if is_healthy {
                 continue;
             }
             let bytes = dropped.data;
@@ -194,7 +216,7 @@ impl Drops {
     }
 
     /// How many packets were dropped for each reason, and how many of them are told by no
-    /// record.
+    /// record. Of reasons for which the kernel has told of healthy ones only, none is missing.
     ///
     /// # Errors
     /// When the map cannot be read.
@@ -213,7 +235,12 @@ impl Drops {
                     LAST => "other reasons".to_owned(),
                     _ => reason(&self.reasons, number),
                 };
-                all.insert(name, (sum(0), sum(1)));
+                let untold = if self.healthy.is_all(number) {
+                    0
+                } else {
+                    sum(1)
+                };
+                all.insert(name, (sum(0), untold));
             }
         }
         Ok(all)
@@ -250,6 +277,17 @@ fn is_healthy(reason: Option<&str>, function: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_freed_is_not_reported_as_untold() {
+        let mut healthy = Healthy::default();
+        healthy.note(Some(2), true);
+        healthy.note(None, true);
+        assert!(healthy.is_all(2) && !healthy.is_all(3));
+        healthy.note(Some(2), false);
+        healthy.note(Some(2), true);
+        assert!(!healthy.is_all(2));
+    }
 
     #[test]
     fn echo_replies_are_freed_and_not_lost() {

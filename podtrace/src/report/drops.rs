@@ -21,7 +21,7 @@ pub(super) struct Drops {
 
 impl Drops {
     pub(super) fn add(&mut self, drop: &KernelDrop, world: &World) {
-        let reason = drop.reason.as_deref().unwrap_or("no reason named");
+        let reason = drop.telling_reason().unwrap_or("no reason named");
         let by = match (&drop.rule, &drop.function) {
             (Some(rule), _) => Some(rule.to_string()),
             (None, function) => function.clone(),

@@ -37,11 +37,14 @@ pub fn reason(name: &str) -> Option<Reason> {
 /// What a kernel says of a drop as a cause. `rules`: those of firewalls that could have dropped it.
 #[must_use]
 pub fn cause(drop: &KernelDrop, rules: Vec<Candidate>) -> Cause {
-    let meaning = drop.telling_reason().and_then(reason);
+    let meaning = match drop.telling_reason() {
+        Some(name) => reason(name).map(|reason| reason.meaning),
+        None => drop.function.as_deref().and_then(of_function),
+    };
     Cause::Kernel {
         reason: drop.reason.clone().unwrap_or_default(),
         function: drop.function.clone(),
-        meaning: meaning.map(|reason| reason.meaning),
+        meaning,
         rules,
     }
 }
@@ -62,6 +65,69 @@ pub fn advice(
     let commands = values.iter().fold(meaning.advice?.to_owned(), fill);
     Some(each_inside(owner, &commands))
 }
+
+/// What it means that a function drops packets for which the kernel names no reason: of the longest
+/// begin of its name that is known.
+fn of_function(name: &str) -> Option<&'static str> {
+    let known = FUNCTIONS
+        .iter()
+        .filter(|(begin, _)| name.starts_with(begin));
+    let known = known.max_by_key(|(begin, _)| begin.len());
+    known.map(|(_, meaning)| *meaning)
+}
+
+/// What the names of functions begin with, and why they drop packets.
+const FUNCTIONS: [(&str, &str); 28] = [
+    (
+        "__rtnl_unlock",
+        "its queue was emptied, as the interface or its queueing discipline was changed",
+    ),
+    (
+        "rtnl_kfree_skbs",
+        "its queue was emptied, as the interface or its queueing discipline was changed",
+    ),
+    (
+        "__skb_queue_purge",
+        "its queue was emptied, as when an interface or a socket goes",
+    ),
+    (
+        "skb_queue_purge",
+        "its queue was emptied, as when an interface or a socket goes",
+    ),
+    (
+        "skb_rbtree_purge",
+        "its queue was emptied, as when an interface or a socket goes",
+    ),
+    ("flush_backlog", "the interface is gone"),
+    ("ip_error", "a route that refuses it, or forwarding is off"),
+    ("ip6_pkt_drop", "a route that refuses it, or none"),
+    ("ip6_pkt_discard", "no route, or one that refuses it"),
+    ("ip_forward", "it could not be forwarded"),
+    ("ip6_forward", "it could not be forwarded"),
+    ("ip_fragment", "larger than the MTU"),
+    ("ip6_fragment", "larger than the MTU"),
+    ("inet_frag", "a fragment was missing for too long"),
+    ("ip_expire", "a fragment was missing for too long"),
+    ("ip6_frag_expire", "a fragment was missing for too long"),
+    ("ip_defrag", "a fragment that does not fit the others"),
+    ("nf_ct_frag6", "a fragment that does not fit the others"),
+    ("neigh_", "the neighbour does not answer"),
+    ("__neigh_", "the neighbour does not answer"),
+    (
+        "br_dev_queue_push_xmit",
+        "larger than the MTU of the bridge's port",
+    ),
+    ("br_", "the bridge does not forward it"),
+    ("vxlan_", "VXLAN could not send it, or does not take it"),
+    ("veth_xmit", "the other end of the veth does not take it"),
+    (
+        "dev_hard_start_xmit",
+        "the interface is down, or its driver does not take it",
+    ),
+    ("nf_", "a firewall"),
+    ("nft_", "a firewall rule"),
+    ("ip6t_do_table", "a firewall rule"),
+];
 
 fn reasons() -> impl Iterator<Item = Reason> {
     TABLE.lines().filter_map(|line| {
@@ -209,6 +275,46 @@ ARP_PVLAN_DISABLE|the bridge answers in another's name||
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn function_tells_what_no_reason_does() {
+        let words = |reason: Option<&str>, function: Option<&str>| {
+            let drop = KernelDrop {
+                reason: reason.map(Into::into),
+                function: function.map(Into::into),
+                ..KernelDrop::default()
+            };
+            cause(&drop, Vec::new()).to_string()
+        };
+        let none = Some("NOT_SPECIFIED");
+        for (reason, function, expected) in [
+            (
+                none,
+                Some("__rtnl_unlock"),
+                "its queue was emptied, as the interface or its queueing discipline was changed, \
+                 dropped by the kernel in __rtnl_unlock",
+            ),
+            (
+                none,
+                Some("br_dev_queue_push_xmit"),
+                "larger than the MTU of the bridge's port, dropped by the kernel in \
+                 br_dev_queue_push_xmit",
+            ),
+            (
+                none,
+                Some("foo_xmit"),
+                "dropped by the kernel in foo_xmit, which names no reason",
+            ),
+            (None, None, "dropped by the kernel, which names no reason"),
+            (
+                Some("TTL_EXPIRED"),
+                Some("ip_forward"),
+                "the TTL has expired, dropped by the kernel as TTL_EXPIRED in ip_forward",
+            ),
+        ] {
+            assert_eq!(words(reason, function), expected);
+        }
+    }
 
     #[test]
     fn each_reason_stands_once_and_its_causes_exist() {

@@ -18,17 +18,7 @@ pub(super) fn dropped(out: &mut String, path: &Path, place: &str, world: &World)
 
 /// `NETFILTER_DROP in nf_hook_slow, at veth0101`
 pub(super) fn reason(out: &mut String, path: &Path, dropped: &Dropped, world: &World) {
-    let by = &dropped.by;
-    match (&by.reason, &by.function) {
-        (Some(reason), Some(function)) => {
-            let _ = write!(out, "{reason} in {function}");
-        }
-        (Some(words), None) => out.push_str(words),
-        (None, Some(function)) => {
-            let _ = write!(out, "in {function}");
-        }
-        (None, None) => out.push_str("the kernel names no reason"),
-    }
+    out.push_str(&dropped.by.words());
     let last = path.last_point(world);
     if let Some(device) = dropped.device(world)
         && last != Some(device)

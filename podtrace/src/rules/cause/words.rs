@@ -6,7 +6,7 @@ use std::{
 
 use super::{Candidate, Cause, Owner, Place};
 use crate::{
-    model::{subnet::AddressPrefix, tables::RouteKind},
+    model::{drop::tells, subnet::AddressPrefix, tables::RouteKind},
     packet::Mac,
 };
 
@@ -279,10 +279,16 @@ fn kernel(
     if let Some(meaning) = meaning {
         write!(f, "{meaning}, ")?;
     }
-    write!(f, "dropped by the kernel as {reason}")?;
-    match function {
-        Some(function) => write!(f, " in {function}"),
-        None => Ok(()),
+    f.write_str("dropped by the kernel")?;
+    if tells(reason) {
+        write!(f, " as {reason}")?;
+    }
+    if let Some(function) = function {
+        write!(f, " in {function}")?;
+    }
+    match tells(reason) || meaning.is_some() {
+        true => Ok(()),
+        false => f.write_str(", which names no reason"),
     }
 }
 
