@@ -22,7 +22,7 @@ use crate::{
         drop::KernelDrop,
         probes::{Ask, LADDER, Listener, Outcomes, Probed, Probes},
     },
-    packet::{Ends, Packet, Protocol, Transport},
+    packet::{Ends, Packet, Protocol, TCP_RST, Transport},
     path::Path,
     select::{Peer, sends},
     verdict::verdict,
@@ -98,8 +98,8 @@ pub struct Diagnosis {
     large: [Half; 2],
     /// The lengths of the ladder that were answered.
     answered: BTreeSet<u32>,
-    /// An answer that the source's own namespace has sent in the name of another.
-    own_answer: Option<Box<Path>>,
+    /// Whether the source's own namespace has reset its packets in the name of another.
+    is_reset_at_source: bool,
     /// The ends of packets that answer.
     answers: BTreeSet<(IpAddr, Option<u16>, IpAddr, Option<u16>)>,
     /// Those of flows that the destination has begun.
@@ -147,7 +147,7 @@ impl Diagnosis {
             reply: Half::default(),
             large: <[Half; 2]>::default(),
             answered: BTreeSet::new(),
-            own_answer: None,
+            is_reset_at_source: false,
             answers: BTreeSet::new(),
             foreign: BTreeSet::new(),
             questions: BTreeMap::new(),
@@ -280,7 +280,10 @@ impl Diagnosis {
 
     fn add_of(&mut self, way: Way, path: &Path, world: &World) {
         if way == Way::Reply && self.is_of_source(path, world) {
-            self.own_answer = Some(Box::new(path.clone()));
+            self.is_reset_at_source |= matches!(
+                path.packet.transport,
+                Transport::Tcp { flags, .. } if flags & TCP_RST != 0
+            );
             return;
         }
         self.begun_ns.get_or_insert(self.now_ns);

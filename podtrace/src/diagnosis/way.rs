@@ -54,8 +54,8 @@ impl Diagnosis {
         destination.addresses.contains(&to) && !is_own()
     }
 
-    /// Whether a packet that answers the source begins in its own namespace: a firewall there has
-    /// sent it in the name of another.
+    /// Whether a packet that answers the source begins in its own namespace, in the name of another: a
+    /// firewall there has sent it, or a proxy.
     pub(super) fn is_of_source(&mut self, path: &Path, world: &World) -> bool {
         let [source, destination] = self.located(world);
         let source = source.as_ref().and_then(|source| source.netns);
@@ -63,6 +63,11 @@ impl Diagnosis {
         let Some(netns) = source.filter(|_| source != destination) else {
             return false;
         };
+        // Its own Service may lead back to itself.
+        let from = path.packet.source();
+        if from.is_none_or(|from| world.has_address(netns, from)) {
+            return false;
+        }
         let first = path.hops.first();
         first.is_some_and(|first| {
             let point = world.tap_points.get(first.interface);

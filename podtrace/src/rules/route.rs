@@ -390,7 +390,8 @@ pub fn deaf(view: View<'_>, at: At<'_>, asker: IpAddr, address: IpAddr) -> Optio
     if address.is_ipv6() || !at.is_local(address) {
         return None;
     }
-    if let Some(cause) = reverse_path(view, at, asker) {
+    let forged = link::own_source(view, at, asker);
+    if let Some(cause) = forged.or_else(|| reverse_path(view, at, asker)) {
         return Some(cause);
     }
     let found = at.space.look_up(Wanted {

@@ -92,17 +92,17 @@ impl Diagnosis {
         world: &World,
     ) -> Option<Decision<'_>> {
         let told = self.probed.first().and_then(Probed::refusal);
-        let reset = || self.own_answer.as_ref().map(|_| "connection reset");
+        let reset = || self.is_reset_at_source.then_some("connection reset");
         let words = told.map(|error| &*error.words).or_else(reset)?;
         let name = &source.name;
-        let sentence = match &self.own_answer {
-            Some(_) => format!("{name} refuses itself what it sends: {words}"),
-            None => format!("no tap sees what {name} sends, and it is told: {words}"),
+        let sentence = match self.is_reset_at_source {
+            true => format!("{name} refuses itself what it sends: {words}"),
+            false => format!("no tap sees what {name} sends, and it is told: {words}"),
         };
         let rules = self.forbidding(sent, world);
         let dropped = self.dropped[Way::Request as usize].as_ref();
         let is_by_firewall = dropped.is_some_and(|drop| drop.is_by_firewall());
-        let is_known = !rules.is_empty() || is_by_firewall || self.own_answer.is_some();
+        let is_known = !rules.is_empty() || is_by_firewall || self.is_reset_at_source;
         let cause = is_known.then(|| Cause::Refused {
             by: name.to_string(),
             reason: words.to_owned(),

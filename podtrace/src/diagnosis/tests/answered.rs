@@ -7,6 +7,7 @@ use crate::{
     },
     packet::TCP_RST,
     rules::fixture::prefix,
+    verdict::tests::roads::local,
 };
 
 /// The other pod has the sender's address, too.
@@ -68,6 +69,20 @@ fn who_has_the_senders_address_is_asked_at_another() {
     };
     let expected = "10.244.1.2 is the address of default/pod11 and default/pod21: which";
     assert!(words.starts_with(expected), "{words}");
+    // Nor does it answer ARP of who has its address.
+    let mut facts: Vec<_> = world
+        .facts
+        .values()
+        .map(|facts| (**facts).clone())
+        .collect();
+    let second = &mut facts[0].spaces[2].devices[0];
+    second.addresses.push(prefix("10.244.1.2/32"));
+    let beside = fixture::world(facts);
+    let asked = local(3).asks(std::net::Ipv4Addr::new(10, 244, 1, 3));
+    let cause = crate::verdict::verdict(&asked.path(), &beside)
+        .unwrap()
+        .cause;
+    assert_eq!(cause.name(), "duplicate_address", "{cause}");
     // What comes to it is forged, and is not answered.
     let died = road(10).dropped("IP_LOCAL_SOURCE", Some("ip_rcv_finish"));
     let report = diagnose(pair(None), &[echo(1, false, &died)], &world).conclude(0, &world);
@@ -125,6 +140,14 @@ fn reset_of_the_senders_own_is_no_answer() {
     {
         (*source, *destination, *flags) = (80, 40_000, TCP_RST);
     }
+    // Where it is the source's own Service, its answers are.
+    let mut own = reset.clone();
+    if let Network::Ip(ip) = &mut own.packet.network {
+        ip.source = "10.244.1.2".parse().unwrap();
+    }
+    let mut diagnosis = Diagnosis::new(pair(Some(Protocol::Tcp)), Mode::Watched);
+    assert!(!diagnosis.is_of_source(&own, &world));
+    assert!(diagnosis.is_of_source(&reset, &world));
     for refused in [None, Some((ErrorKind::Refused, "Connection refused"))] {
         let mut diagnosis = diagnose(pair(Some(Protocol::Tcp)), &[reset.clone()], &world);
         if refused.is_some() {

@@ -135,7 +135,7 @@ pub(crate) fn answer(hops: usize) -> Road {
 }
 
 /// The first hops of a packet to another pod of the node.
-pub(super) fn local(hops: usize) -> Road {
+pub(crate) fn local(hops: usize) -> Road {
     Road::of(&WITHIN[..hops], "10.244.1.3", mac(netns_of_pod(1, 2), POD))
 }
 
@@ -256,7 +256,7 @@ impl Road {
         self.ended(Outcome::Refused)
     }
 
-    pub(super) fn asks(mut self, target: Ipv4Addr) -> Self {
+    pub(crate) fn asks(mut self, target: Ipv4Addr) -> Self {
         let packet = &mut self.0.packet;
         packet.link.as_mut().unwrap().destination = Mac([0xff; 6]);
         packet.transport = Transport::None;
