@@ -79,9 +79,7 @@ fn who_has_the_senders_address_is_asked_at_another() {
     second.addresses.push(prefix("10.244.1.2/32"));
     let beside = fixture::world(facts);
     let asked = local(3).asks(std::net::Ipv4Addr::new(10, 244, 1, 3));
-    let cause = crate::verdict::verdict(&asked.path(), &beside)
-        .unwrap()
-        .cause;
+    let cause = verdict(&asked.path(), &beside).unwrap().cause;
     assert_eq!(cause.name(), "duplicate_address", "{cause}");
     // What comes to it is forged, and is not answered.
     let died = road(10).dropped("IP_LOCAL_SOURCE", Some("ip_rcv_finish"));
