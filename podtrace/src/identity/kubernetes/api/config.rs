@@ -118,7 +118,8 @@ impl ClusterSource {
     /// `Never`. It is run for all resources together, but again if it gives a
     /// certificate (kube asks for its parts one by one), or if it hangs while
     /// it renews a token. Nothing ends it: it may outlive podtrace. Give only
-    /// kubeconfigs that you trust.
+    /// kubeconfigs that you trust. Of an `auth-provider`, `token-key` and
+    /// `expiry-key` are paths of names and indices: `{.credential.access_token}`.
     ///
     /// `HTTPS_PROXY` is not used, and a `proxy-url` is an error.
     ///
