@@ -28,6 +28,7 @@ pub mod model;
 pub mod netns;
 mod nfnetlink;
 pub mod node;
+mod order;
 pub mod output;
 pub mod packet;
 pub mod path;

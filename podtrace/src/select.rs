@@ -16,7 +16,7 @@ use std::mem::discriminant;
 pub use name::{Cidr, FullName, Peer};
 pub use term::Term;
 
-use crate::{path::Path, world::World};
+use crate::{order::Order as _, path::Path, world::World};
 use seen::Seen;
 
 /// All that is asked of a packet.
@@ -55,7 +55,7 @@ impl Selector {
             }
         }
         // What costs least is asked first.
-        groups.sort_by_key(|group| group.terms.first().map(Term::cost));
+        groups.order_by_key(|group| group.terms.first().map(Term::cost));
         (!groups.is_empty()).then_some(Self { groups })
     }
 

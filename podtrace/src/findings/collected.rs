@@ -2,7 +2,7 @@
 use std::{cmp::Reverse, collections::hash_map::Entry, net::IpAddr};
 
 use super::{Finding, Found, Kind};
-use crate::{map::Map, verdict::Confidence};
+use crate::{map::Map, order::Order as _, verdict::Confidence};
 
 /// Upper bound of the findings that are kept.
 const FINDINGS_MAX: usize = 256;
@@ -47,7 +47,7 @@ impl Collected {
             .extract_if(|_, other| other.waits_for == Some(address))
             .map(|(_, other)| other)
             .collect();
-        waiting.sort_by_key(|other| (other.first_ns, other.client.address));
+        waiting.order_by_key(|other| (other.first_ns, other.client.address));
         for other in waiting.iter().take(WAITING_MAX) {
             finding
                 .evidence
@@ -71,7 +71,7 @@ impl Collected {
         let mut findings: Vec<_> = findings
             .filter(|finding| is_whole || !finding.rests_on_absence)
             .collect();
-        findings.sort_by_cached_key(|finding| {
+        findings.order_by_key(|finding| {
             (
                 finding.confidence != Confidence::Sure,
                 finding.kind,

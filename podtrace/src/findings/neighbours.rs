@@ -5,6 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use super::{ASKED_MAX, Finding, Kind, Party, collected::Collected, judge::Judge, lost::Lost};
 use crate::{
     map::Map,
+    order::Order as _,
     packet::{Mac, Network, Transport, is_group_address},
     path::{Outcome, Path, ends::ends},
     rules::Cause,
@@ -134,7 +135,7 @@ impl Neighbours {
     /// Adds what they show to the findings.
     pub(super) fn conclude(&self, judge: &Judge<'_>, world: &World, collected: &mut Collected) {
         let mut all: Vec<_> = self.asked.iter().collect();
-        all.sort_unstable_by_key(|(key, _)| **key);
+        all.order_by_key(|(key, _)| **key);
         for ((about, ..), asked) in all {
             if let Some(finding) = asked.duplicate(*about, world) {
                 collected.extend([finding]);

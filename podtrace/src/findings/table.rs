@@ -2,6 +2,7 @@
 use super::{CONVERSATIONS_MAX, conversation::Conversation};
 use crate::{
     map::Map,
+    order::Order as _,
     packet::{Ends, Transport},
     path::{
         Path,
@@ -80,7 +81,7 @@ impl Table {
     /// The conversations in the order of their begin.
     pub(super) fn conversations(&self) -> Vec<&Conversation> {
         let mut all: Vec<_> = self.conversations.iter().collect();
-        all.sort_unstable_by_key(|(number, _)| **number);
+        all.order_by_key(|(number, _)| **number);
         all.into_iter().map(|(_, one)| one.as_ref()).collect()
     }
 

@@ -44,6 +44,7 @@ use crate::{
     },
     netns::NetNs,
     node::pod_table::PodTable,
+    order::Order as _,
     text::sanitize::sanitize,
 };
 
@@ -177,7 +178,7 @@ impl Scanner {
         // Tapped in this order: first the interfaces that most packets pass, then those
         // that have had most packets.
         let targets = &mut scan.targets;
-        targets.sort_by_key(|target| (target.point.role.rank(), Reverse(target.packets)));
+        targets.order_by_key(|target| (target.point.role.rank(), Reverse(target.packets)));
         scan.snapshot.vxlan_ports.sort_unstable();
         scan.snapshot.vxlan_ports.dedup();
         scan.snapshot.time = SnapshotTime {

@@ -10,6 +10,7 @@ use crate::{
         loss::{Loss, TapLoss},
         tap::TapCounts,
     },
+    order::Order as _,
 };
 
 /// Time between two reports, in nanoseconds.
@@ -59,7 +60,7 @@ impl LossReports {
         if lost.is_empty() {
             return None;
         }
-        lost.sort_by_key(|tap| Reverse(tap.lost()));
+        lost.order_by_key(|tap| Reverse(tap.lost()));
         self.reported_ns = Some(now_ns);
         self.total += lost.iter().map(TapLoss::lost).sum::<u64>();
         Some(Loss {

@@ -4,6 +4,7 @@ use std::{collections::HashMap, mem};
 use serde::Serialize;
 
 use crate::{
+    order::Order as _,
     output::text::Tone,
     path::{Path, flood::Copies},
     stats::TapPointName,
@@ -135,7 +136,7 @@ impl Causes {
     pub(crate) fn finish(self) -> (Vec<Cause>, u64) {
         let mut rows = self.rows;
         rows.retain(|row| row.packets > 0);
-        rows.sort_by(|a, b| (a.tone, b.packets, a.example).cmp(&(b.tone, a.packets, b.example)));
+        rows.order_by(|a, b| (a.tone, b.packets, a.example).cmp(&(b.tone, a.packets, b.example)));
         (rows, self.others)
     }
 }

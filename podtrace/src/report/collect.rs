@@ -17,6 +17,7 @@ use super::{
 use crate::{
     findings::{Findings, Found},
     model::{drop::KernelDrop, loss::LostSpan, origin::Origin, start::Start},
+    order::Order as _,
     output::{
         notices::with_losses,
         text::Tone,
@@ -160,7 +161,7 @@ impl Collector {
         let causes = causes.map(|cause| (cause, cause.last.as_ref().map(|at| rows.places.of(at))));
         let causes: Vec<_> = causes.collect();
         let mut flows = self.flows.top(Order::Lost, FLOWS_MAX, 0);
-        flows.sort_by_key(|flow| {
+        flows.order_by_key(|flow| {
             std::cmp::Reverse((flow.lost, flow.sent.packets + flow.answered.packets))
         });
         let Found {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::data::DropRow;
-use crate::{model::drop::KernelDrop, text::sanitize::sanitize, world::World};
+use crate::{model::drop::KernelDrop, order::Order as _, text::sanitize::sanitize, world::World};
 
 /// Upper bound of the rows.
 const ROWS_MAX: usize = 256;
@@ -48,7 +48,7 @@ impl Drops {
     /// The rows, most packets first, and how many packets have none.
     pub(super) fn finish(self) -> (Vec<DropRow>, u64) {
         let mut rows: Vec<_> = self.rows.into_iter().collect();
-        rows.sort_by(|(one_key, one), (key, other)| {
+        rows.order_by(|(one_key, one), (key, other)| {
             (other.packets, one_key).cmp(&(one.packets, key))
         });
         let rows = rows.into_iter().map(|(_, row)| row);

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, mem};
 
 use super::entry::Entry;
-use crate::output::text::Tone;
+use crate::{order::Order as _, output::text::Tone};
 
 /// The kinds, those first of which most are kept.
 const KINDS: [Tone; 4] = [Tone::Lost, Tone::Refused, Tone::Arrived, Tone::Open];
@@ -70,7 +70,7 @@ impl Samples {
             *count = (taken.len() as u64, of);
             entries.extend(taken);
         }
-        entries.sort_by_key(|entry| (entry.first_ns, entry.id));
+        entries.order_by_key(|entry| (entry.first_ns, entry.id));
         Sampled { entries, counts }
     }
 }
@@ -108,7 +108,7 @@ impl Sample {
     /// At most `max` of them, evenly.
     fn take(mut self, max: usize) -> Vec<Entry> {
         let mut all: Vec<_> = mem::take(&mut self.kept).into_values().collect();
-        all.sort_unstable_by_key(|(number, _)| *number);
+        all.order_by_key(|(number, _)| *number);
         let count = all.len();
         let is_taken = |at: usize| count <= max || at * max / count != (at + 1) * max / count;
         let all = all.into_iter().enumerate();

@@ -4,10 +4,13 @@ mod lookup;
 use std::net::IpAddr;
 
 use super::candidate::{Candidate, RuleCandidate};
-use crate::model::{
-    drop::DropRule,
-    hook::{Hook, HookPoint, Layer},
-    ruleset::{Action, Base, Chain, Condition, Rule, Ruleset, Test, sets::Set},
+use crate::{
+    model::{
+        drop::DropRule,
+        hook::{Hook, HookPoint, Layer},
+        ruleset::{Action, Base, Chain, Condition, Rule, Ruleset, Test, sets::Set},
+    },
+    order::Order as _,
 };
 
 /// Chains that jump to each other, at most: the kernel allows 16.
@@ -103,7 +106,7 @@ pub fn candidates<'a>(ruleset: &'a Ruleset, hook: HookPoint, asked: &Asked<'_>) 
         chain.is_called(hook, asked.is_ipv4) && asked.is_at_device(hook, &chain.devices)
     };
     let mut bases: Vec<_> = ruleset.chains.iter().filter(sees).collect();
-    bases.sort_by_key(|chain| chain.base.map(|base| base.priority));
+    bases.order_by_key(|chain| chain.base.map(|base| base.priority));
     let mut found = Vec::new();
     for base in bases {
         let mut walk = Walk {
@@ -128,7 +131,7 @@ pub fn candidates<'a>(ruleset: &'a Ruleset, hook: HookPoint, asked: &Asked<'_>) 
 /// `owner`: the pod or node with the firewall.
 #[must_use]
 pub fn tell(mut found: Vec<(String, Found<'_>)>) -> Vec<Candidate> {
-    found.sort_by_key(|(_, found)| !found.is_certain);
+    found.order_by_key(|(_, found)| !found.is_certain);
     let more = found.len().saturating_sub(TOLD_MAX);
     let told = found.into_iter().take(TOLD_MAX);
     let told = told.map(|(owner, found)| Candidate::Rule(Box::new(found.tell(owner))));

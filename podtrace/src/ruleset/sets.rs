@@ -15,6 +15,7 @@ use crate::{
         sets::{ELEMENTS_MAX, Element, Key, SETS_MAX, Set},
     },
     nfnetlink::{attribute, attributes, number, text},
+    order::Order as _,
 };
 
 /// Upper bound of the sets that are known by name.
@@ -186,7 +187,7 @@ impl Sets {
             });
         }
         let order = |set: &Set| (set.family as u8, set.table.clone(), set.name.clone());
-        ruleset.sets.sort_by_key(order);
+        ruleset.sets.order_by_key(order);
         anonymous
     }
 }
@@ -236,7 +237,7 @@ fn elements(mut raw: Vec<Raw>, flags: u32) -> Vec<Element> {
         && flags & CONCATENATION == 0
         && raw.iter().all(|one| one.last.is_empty());
     let order = |one: &Raw| (is_rest(one), one.key.clone(), !one.is_end);
-    raw.sort_by_cached_key(order);
+    raw.order_by_key(order);
     if !is_in_pieces {
         return raw.into_iter().map(|one| element(one, None)).collect();
     }

@@ -6,6 +6,7 @@ use super::{EndName, PairCount, SegmentCount, SegmentKey, Stats, TapPointName, e
 use crate::{
     field::{object, texts},
     model::{left_out, tap::TapCount},
+    order::Order as _,
     packet::Protocol,
     path::{Outcome, summary::Summary},
 };
@@ -232,10 +233,10 @@ pub(super) fn report(stats: Stats, summary: &Summary) -> Report {
     let epoch_ns = options.epoch_ns;
     let (rows, other_pairs) = pairs.into_parts();
     let mut pairs: Vec<_> = rows.map(|row| pair(row, epoch_ns)).collect();
-    pairs.sort_by_cached_key(|pair| rank(pair, |volume| volume.packets));
+    pairs.order_by_key(|pair| rank(pair, |volume| volume.packets));
     let (rows, other_segments) = segments.into_parts();
     let mut segments: Vec<_> = rows.filter_map(segment).collect();
-    segments.sort_by(|a, b| {
+    segments.order_by(|a, b| {
         let key = |segment: &Segment| Reverse(segment.latency.count);
         (key(a), &a.from, &a.to).cmp(&(key(b), &b.from, &b.to))
     });
@@ -243,7 +244,7 @@ pub(super) fn report(stats: Stats, summary: &Summary) -> Report {
     let mut places: Vec<_> = rows
         .map(|(place, volume)| TapPointCount { place, volume })
         .collect();
-    places.sort_by(|a, b| {
+    places.order_by(|a, b| {
         let key = |place: &TapPointCount| Reverse(place.volume.packets);
         (key(a), &a.place).cmp(&(key(b), &b.place))
     });
@@ -282,7 +283,7 @@ fn rank(pair: &Pair, number: fn(&Volume) -> u64) -> (Reverse<u64>, String, Strin
 
 fn top(pairs: &[Pair], count: usize, number: fn(&Volume) -> u64) -> Vec<Talker> {
     let mut pairs: Vec<_> = pairs.iter().collect();
-    pairs.sort_by_cached_key(|pair| rank(pair, number));
+    pairs.order_by_key(|pair| rank(pair, number));
     let talkers = pairs.into_iter().take(count).map(|pair| Talker {
         from: pair.from.clone(),
         to: pair.to.clone(),

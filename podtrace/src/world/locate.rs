@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use super::World;
-use crate::model::tap_point::Role;
+use crate::{model::tap_point::Role, order::Order as _};
 
 /// What has a name, and where it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl World {
         let mut found = self.local_pods(fits);
         let known = |found: &[Located], name: &str| found.iter().any(|one| *one.name == *name);
         let mut remote: Vec<_> = self.identities.cluster_pods(fits).collect();
-        remote.sort_by(|(one, _), (other, _)| one.name.cmp(&other.name));
+        remote.order_by(|(one, _), (other, _)| one.name.cmp(&other.name));
         for (pod, addresses) in remote {
             if !known(&found, &pod.name) {
                 found.push(Located {
@@ -78,7 +78,7 @@ impl World {
             }
         }
         let mut services: Vec<_> = self.identities.cluster_services(fits).collect();
-        services.sort_by(|(one, _), (other, _)| one.cmp(other));
+        services.order_by(|(one, _), (other, _)| one.cmp(other));
         for (name, service) in services {
             let ports = service.ports.iter();
             found.push(Located {
@@ -126,7 +126,7 @@ impl World {
         let mut pods: Vec<_> = pods.into_values().collect();
         pods.iter_mut()
             .for_each(|pod| pod.addresses.sort_unstable());
-        pods.sort_by(|one, other| one.name.cmp(&other.name));
+        pods.order_by(|one, other| one.name.cmp(&other.name));
         pods
     }
 
@@ -175,7 +175,7 @@ impl World {
             .map(|(address, ..)| address)
             .filter(|address| is_reached(*address))
             .collect();
-        addresses.sort_by_key(|address| (!of_uplinks.contains(address), *address));
+        addresses.order_by_key(|address| (!of_uplinks.contains(address), *address));
         addresses
     }
 

@@ -32,6 +32,7 @@ pub(super) const LINES: Lines<'_> = &[
         "field",
         "map",
         "nfnetlink",
+        "order",
         "privilege",
         "signals",
         "text",

@@ -4,6 +4,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches, err
 use crate::{
     cli::parse::{duration, port},
     clock::nanos,
+    order::Order as _,
     path::Outcome,
     select::{FullName, Peer, Selector, Term, protocol},
     text::glob::Glob,
@@ -246,7 +247,7 @@ impl FromArgMatches for SelectArgs {
         while let (Some((place, one)), Some((_, other))) = (peers.next(), peers.next()) {
             terms.push((place, Term::Between(one, other)));
         }
-        terms.sort_by_key(|(place, _)| *place);
+        terms.order_by_key(|(place, _)| *place);
         let nots = matches.indices_of(NOT).into_iter().flatten();
         let negated = negated(&terms, nots)?;
         let terms = terms

@@ -11,6 +11,7 @@ use super::{
     affine::Affine,
     line::{Bounds, Line},
 };
+use crate::order::Order as _;
 
 /// Two clocks, each slewed by at most 500 ppm (the kernel's limit for NTP), and the product
 /// of the two.
@@ -60,7 +61,7 @@ pub(super) fn solve(
     while let Some((session, clock, cost)) = tree.best() {
         tree.point(session, clock, cost);
     }
-    tree.placed.sort_unstable_by_key(|placed| placed.session);
+    tree.placed.order_by_key(|placed| placed.session);
     tree.reconcile();
     tree.placed.into_iter().map(|placed| placed.clock).collect()
 }

@@ -12,6 +12,7 @@ use crate::{
     live::{check::check_names, topology::pods},
     model::origin::Origin,
     node::discover::Scanner,
+    order::Order as _,
     output::interfaces::text,
     probe::support,
     update::Update,
@@ -55,7 +56,7 @@ pub(super) fn list(args: &CaptureArgs) -> anyhow::Result<u8> {
         .into_iter()
         .map(|target| target.point)
         .collect();
-    points.sort_by_key(|point| (point.node, point.in_pod, point.role.rank()));
+    points.order_by_key(|point| (point.node, point.in_pod, point.role.rank()));
     let mut out = String::new();
     text(&mut out, &points, &world, use_color(Color::Auto), width());
     print_out(&out)?;

@@ -4,7 +4,10 @@ use std::collections::{HashMap, HashSet};
 use k8s_cri::v1::{Container as CriContainer, ContainerState, PodSandbox, PodSandboxState};
 
 use super::sandbox::Sandbox;
-use crate::model::pod::{Container, Pod};
+use crate::{
+    model::pod::{Container, Pod},
+    order::Order as _,
+};
 
 /// Upper bound of the pods. No node runs that many: the kubelet's default limit is 110
 /// pods. It bounds the memory that a runtime can use up.
@@ -105,7 +108,7 @@ impl Answer {
             list.unreadable += usize::from(sandbox.metadata.is_none()) + details.unreadable;
             list.pods.push(pod(sandbox, details, containers));
         }
-        list.pods.sort_by(|a, b| order(a).cmp(&order(b)));
+        list.pods.order_by(|a, b| order(a).cmp(&order(b)));
         list
     }
 }
@@ -126,7 +129,7 @@ fn keep_named<T>(items: &mut Vec<T>, id: impl Fn(&T) -> &String) -> usize {
 fn cut<T>(items: &mut Vec<T>, max: usize, created: impl Fn(&T) -> i64) -> usize {
     let over = items.len().saturating_sub(max);
     if over > 0 {
-        items.sort_by_key(|item| std::cmp::Reverse(created(item)));
+        items.order_by_key(|item| std::cmp::Reverse(created(item)));
         items.truncate(max);
     }
     over
@@ -165,7 +168,7 @@ fn container(container: CriContainer) -> Container {
 }
 
 fn pod(sandbox: PodSandbox, details: Sandbox, mut containers: Vec<Container>) -> Pod {
-    containers.sort_by(|a, b| (a.created_ns, &a.id).cmp(&(b.created_ns, &b.id)));
+    containers.order_by(|a, b| (a.created_ns, &a.id).cmp(&(b.created_ns, &b.id)));
     let metadata = sandbox.metadata.unwrap_or_default();
     Pod {
         namespace: metadata.namespace,

@@ -23,6 +23,7 @@ use crate::{
         tables::{self, Rule},
     },
     netns::{NetNs, NetNsError, netlink::answer},
+    order::Order as _,
     packet::Mac,
     text::sanitize::sanitize,
 };
@@ -100,7 +101,7 @@ pub async fn read_rules(netns: &NetNs) -> Result<Vec<Rule>, TablesError> {
         let messages: Vec<_> = dump.try_collect().await.map_err(error(netns, "rules"))?;
         rules.extend(messages.iter().filter_map(rule));
     }
-    rules.sort_by_key(|rule| rule.priority);
+    rules.order_by_key(|rule| rule.priority);
     Ok(rules)
 }
 

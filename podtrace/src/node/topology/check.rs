@@ -18,6 +18,7 @@ use super::{Bridge, Interface, NodeTopology, Topology, Tunnel};
 use crate::{
     field::{object, texts},
     model::facts::NodeFacts,
+    order::Order as _,
     packet::is_link_local,
     rules::PodNames,
 };
@@ -107,7 +108,7 @@ pub fn check(topology: &Topology, facts: &[Arc<NodeFacts>], pods: PodNames<'_>) 
     nodes::check_together(&topology.nodes, &mut found);
     pods::check_addresses(&topology.nodes, &mut found);
     rules::check(facts, pods, &mut found);
-    found.problems.sort_by_key(|problem| problem.severity);
+    found.problems.order_by_key(|problem| problem.severity);
     found.problems
 }
 

@@ -12,7 +12,7 @@ use std::{
 use serde_json::Value;
 
 use super::recorded::{Problem, list, number, text};
-use crate::text::sanitize::sanitize;
+use crate::{order::Order as _, text::sanitize::sanitize};
 
 /// How many pods of a bridge are drawn.
 const PODS_MAX: usize = 16;
@@ -101,7 +101,7 @@ impl Picture {
         };
         let all = || documents.clone().flat_map(|json| list(json, "nodes"));
         let mut nodes: Vec<_> = all().map(|json| node(json, &known)).collect();
-        nodes.sort_by(|one, other| one.name.cmp(&other.name));
+        nodes.order_by(|one, other| one.name.cmp(&other.name));
         // Two recordings of one node.
         nodes.dedup_by(|one, other| one.name == other.name);
         Self {
@@ -178,11 +178,11 @@ fn pods<'a>(
 /// A bridge with the pods that tell most.
 fn group(bridge: Option<Link>, mut pods: Vec<Pod>) -> Group {
     if pods.len() > PODS_MAX {
-        pods.sort_by_key(|pod| Reverse((pod.own.has_problem, pod.own.lost, pod.own.packets)));
+        pods.order_by_key(|pod| Reverse((pod.own.has_problem, pod.own.lost, pod.own.packets)));
     }
     let more = pods.len().saturating_sub(PODS_MAX);
     pods.truncate(PODS_MAX);
-    pods.sort_by(|one, other| (&one.name, &one.veth).cmp(&(&other.name, &other.veth)));
+    pods.order_by(|one, other| (&one.name, &one.veth).cmp(&(&other.name, &other.veth)));
     Group { bridge, pods, more }
 }
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::text::sanitize::sanitize;
+use crate::{order::Order as _, text::sanitize::sanitize};
 
 /// How many problems are kept of a document.
 const PROBLEMS_MAX: usize = 100;
@@ -35,7 +35,7 @@ impl Problem {
 pub(crate) fn problems<'a>(documents: impl Iterator<Item = &'a Value>) -> Vec<Problem> {
     let all = documents.flat_map(|json| list(json, "problems").take(PROBLEMS_MAX));
     let mut all: Vec<_> = all.map(Problem::of).collect();
-    all.sort_by(|one, other| one.severity.cmp(&other.severity));
+    all.order_by(|one, other| one.severity.cmp(&other.severity));
     all
 }
 

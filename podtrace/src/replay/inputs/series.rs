@@ -2,7 +2,7 @@
 use std::{collections::BTreeMap, ffi::OsStr, path::Path};
 
 use super::Input;
-use crate::text::count::counted;
+use crate::{order::Order as _, text::count::counted};
 
 /// How much later than the first packet of a file the last one of the file before it may be, in
 /// nanoseconds: several CPUs capture, and their packets are not quite in order.
@@ -32,7 +32,7 @@ pub(crate) fn join(inputs: &mut Vec<Input>) -> Vec<String> {
     for mut numbers in runs.into_values().filter(|numbers| numbers.len() > 1) {
         // What has no packet has no place: the end is as good as any.
         let begin = |number: &usize| inputs[*number].span.map_or(u64::MAX, |(begin, _)| begin);
-        numbers.sort_by_key(begin);
+        numbers.order_by_key(begin);
         let spans: Vec<_> = numbers.iter().filter_map(|it| inputs[*it].span).collect();
         let follows = |pair: &[(u64, u64)]| pair[0].1 <= pair[1].0.saturating_add(OVERLAP_NS);
         if !spans.windows(2).all(follows) {

@@ -12,6 +12,7 @@ use super::{
     identity::Identity,
     status::{Report, Status},
 };
+use crate::order::Order as _;
 
 /// Disk space is counted in blocks of this size.
 const BLOCK: u64 = 4096;
@@ -75,7 +76,7 @@ impl OwnFiles {
             self.files.extend(earlier);
             self.files
                 .make_contiguous()
-                .sort_by_key(|file| file.ended_at);
+                .order_by_key(|file| file.ended_at);
         }
     }
 

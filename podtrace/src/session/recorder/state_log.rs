@@ -14,6 +14,7 @@ use crate::{
         start::Start,
         topology::RecordedTopology,
     },
+    order::Order as _,
     session::format::Entry,
     update::Update,
     world::{RULESETS_MAX, World},
@@ -224,7 +225,7 @@ impl StateLog {
             entries.extend(update.map(|update| self.entry(cluster.origin.clone(), update)));
         }
         let mut cgroups: Vec<_> = self.cgroups.values().cloned().collect();
-        cgroups.sort_by_key(|new| (new.ts_ns, new.id));
+        cgroups.order_by_key(|new| (new.ts_ns, new.id));
         entries.extend(cgroups.chunks(CGROUPS_AT_ONCE).map(|new| {
             Entry::Update(Update::Cgroups {
                 forgets: false,
@@ -248,7 +249,7 @@ fn backdated(snapshot: &Snapshot, world: &World, ts_ns: u64) -> Snapshot {
     let held =
         held.filter(|(address, holder, _)| snapshot.addresses.contains(&(*address, *holder)));
     let mut held_since: Vec<_> = held.collect();
-    held_since.sort_by_key(|(address, holder, _)| (*address, holder.node, holder.netns));
+    held_since.order_by_key(|(address, holder, _)| (*address, holder.node, holder.netns));
     Snapshot {
         time,
         held_since,

@@ -14,6 +14,7 @@ use crate::{
         tables::RouteKind,
         topology::{HostEnd, NodeTopology, Pod, PodInterface, Sharing, containers::FirstProcesses},
     },
+    order::Order as _,
     packet::is_link_local,
     text::sanitize::sanitize,
 };
@@ -43,8 +44,8 @@ impl Writer<'_> {
             let text = format!("the network namespace of {name} was not found");
             node.unknown.push(text);
         }
-        node.pods.sort_by(|a, b| a.name.cmp(&b.name));
-        node.unnamed.sort_by(|a, b| a.name.cmp(&b.name));
+        node.pods.order_by(|a, b| a.name.cmp(&b.name));
+        node.unnamed.order_by(|a, b| a.name.cmp(&b.name));
     }
 
     fn pod(&self, space: &Space, known: Option<&pod::Pod>) -> Pod {
@@ -159,6 +160,6 @@ impl Writer<'_> {
                 ..self.with_containers(None, &processes)
             });
         }
-        node.host_network_pods.sort_by(|a, b| a.name.cmp(&b.name));
+        node.host_network_pods.order_by(|a, b| a.name.cmp(&b.name));
     }
 }
