@@ -13,6 +13,7 @@ mod paths;
 mod rpm;
 mod sbom;
 mod texts;
+mod twice;
 
 use std::{
     env,
@@ -45,11 +46,12 @@ packs it, as podtrace-VERSION-ARCH and:
   .oci.tar        an image: skopeo copy oci-archive:FILE docker://registry/podtrace:0.1.0
   .cdx.json       the crates and libraries in it, as CycloneDX
   .notices.txt    their licences
-SHA256SUMS stands beside them. The same sources and tools make the same bytes.
+SHA256SUMS stands beside them. The same sources and tools make the same bytes, wherever they are.
 
 Examples:
   cargo xtask dist
   cargo xtask dist --arm64
+  cargo xtask dist --twice      # the same bytes? A quarter of an hour of a CPU more
   cargo xtask dist --binary target/release/podtrace    # packs what is there, builds nothing")]
 pub(crate) struct Args {
     /// Pack this podtrace instead of building one
@@ -59,6 +61,10 @@ pub(crate) struct Args {
     /// manual
     #[arg(long, conflicts_with = "binary")]
     arm64: bool,
+    /// Build the last commit once more, in a clone elsewhere and from nothing; fail unless all
+    /// packages are the same
+    #[arg(long, conflicts_with = "binary")]
+    twice: bool,
     /// Folder to write to [default: target/packages]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -66,13 +72,20 @@ pub(crate) struct Args {
 
 /// Builds podtrace unless there is one, and packs it; prints names, sizes and checksums.
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<()> {
+    if args.twice {
+        twice::begin(workspace)?;
+    }
     let binary = match &args.binary {
         Some(binary) => binary.clone(),
         None => build(workspace, args.arm64)?,
     };
     let out = args.out.clone();
     let out = out.unwrap_or_else(|| workspace.root().join("target").join("packages"));
-    pack(workspace, &binary, &out)
+    pack(workspace, &binary, &out)?;
+    if args.twice {
+        twice::compare(workspace, args.arm64, &out)?;
+    }
+    Ok(())
 }
 
 /// Builds podtrace; fails if the binary contains a path of this machine.
@@ -108,9 +121,12 @@ pub(crate) fn pack(workspace: &Workspace, binary: &Path, out: &Path) -> Result<(
             sums += &format!("{sum}  {name}\n");
             write(&out.join(name), bytes, *mode)?;
         }
-        write(&out.join("SHA256SUMS"), sums.as_bytes(), FILE)
+        write(&out.join(SUMS), sums.as_bytes(), FILE)
     })
 }
+
+/// The file with the checksums of the others.
+const SUMS: &str = "SHA256SUMS";
 
 const FILE: u32 = 0o644;
 const PROGRAM: u32 = 0o755;
