@@ -53,4 +53,5 @@ pub mod text;
 mod tui;
 pub mod update;
 pub mod verdict;
+pub mod wire;
 pub mod world;
