@@ -27,6 +27,8 @@ pub use hops::{Decoder, Hops, Limits};
 pub const HOPS_MAX: usize = 512;
 /// Captured bytes of a hop at most.
 pub const CAPTURED_MAX: usize = 1 << 18;
+/// In the column `captured`: all of the packet.
+const WHOLE: u32 = u32::MAX;
 
 /// A packet seen at one interface and direction: what makes an [`Event`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The stages, each with the traffic that it is measured with.
-const STAGES: [&str; 13] = [
+const STAGES: [&str; 15] = [
     "mixed/decode",
     "mixed/identify",
     "mixed/join",
@@ -29,6 +29,8 @@ const STAGES: [&str; 13] = [
     "mixed/json",
     "mixed/pcapng write",
     "mixed/pcapng read",
+    "mixed/wire encode",
+    "mixed/wire decode",
     "mixed/pipeline to text",
     "mixed/pipeline to session",
     "lossy/join",

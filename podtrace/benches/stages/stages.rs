@@ -1,7 +1,7 @@
 //! The pure stages, each to be run over any part of a stream.
 use std::{hint::black_box, io, path::Path as FilePath};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use podtrace::{
     model::{event::Event, tap::TapCounts},
@@ -20,6 +20,7 @@ use podtrace::{
         recorder::{Outline, Recorder, RecorderOptions},
     },
     sink::TextSink,
+    wire::{Batch, Decoder, Hop, Limits, Refused},
     world::World,
 };
 use podtrace_ebpf::{config::SNAPLEN_DEFAULT, record::Record};
@@ -37,7 +38,7 @@ pub(crate) type Prepare = fn(&Input) -> Result<Run>;
 pub(crate) type Run = Box<dyn FnMut(usize) -> Result<()>>;
 
 /// The stages by name.
-pub(crate) const STAGES: [(&str, Prepare); 9] = [
+pub(crate) const STAGES: [(&str, Prepare); 11] = [
     ("decode", decode),
     ("identify", identify),
     ("join", join_all),
@@ -45,6 +46,8 @@ pub(crate) const STAGES: [(&str, Prepare); 9] = [
     ("json", |input| show(input, json())),
     ("pcapng write", write),
     ("pcapng read", read),
+    ("wire encode", encode),
+    ("wire decode", decode_wire),
     ("pipeline to text", pipeline_to_text),
     ("pipeline to session", pipeline_to_session),
 ];
@@ -235,6 +238,50 @@ fn read(input: &Input) -> Result<Run> {
             }
         }
         Ok(())
+    }))
+}
+
+/// Hands the events, as one node's agent does, to `take` in batches.
+fn batches(batch: &mut Batch, events: &[Event], mut take: impl FnMut(Vec<u8>)) -> Result<()> {
+    for event in events {
+        let hop = Hop::from(event);
+        if batch.push(&hop) == Err(Refused::Full) {
+            take(batch.finish()?);
+            ensure!(batch.push(&hop).is_ok(), "an empty batch is full");
+        }
+    }
+    take(batch.finish()?);
+    Ok(())
+}
+
+fn encode(input: &Input) -> Result<Run> {
+    let (all, mut batch) = (captured(input), Batch::new()?);
+    Ok(Box::new(move |events| {
+        batches(&mut batch, &all[..events], |message| {
+            black_box(message);
+        })
+    }))
+}
+
+fn decode_wire(input: &Input) -> Result<Run> {
+    let mut messages = Vec::new();
+    batches(&mut Batch::new()?, &captured(input), |message| {
+        messages.push(message);
+    })?;
+    let mut decoder = Decoder::new(Limits::default())?;
+    Ok(Box::new(move |events| {
+        let mut read = 0;
+        for message in &messages {
+            let mut hops = decoder.decode(message)?;
+            while let Some(hop) = hops.next() {
+                black_box(hop);
+                read += 1;
+                if read == events {
+                    return Ok(());
+                }
+            }
+        }
+        bail!("events are missing")
     }))
 }
 

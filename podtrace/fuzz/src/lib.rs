@@ -55,6 +55,10 @@ pub const TARGETS: &[Target] = &[
         run: targets::session::run,
     },
     Target {
+        name: "wire",
+        run: targets::wire::run,
+    },
+    Target {
         name: "zstd",
         run: targets::zstd::run,
     },

@@ -6,4 +6,5 @@ pub(crate) mod kubernetes;
 pub(crate) mod netlink;
 pub(crate) mod packet;
 pub(crate) mod session;
+pub(crate) mod wire;
 pub(crate) mod zstd;

@@ -12,7 +12,7 @@ const IPV6_LEN: usize = 8;
 const HOP_LIMIT: usize = 7;
 
 /// What of a packet changes from hop to hop.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Varying {
     /// TTL or hop limit.
     pub(super) ttl: u8,
@@ -90,12 +90,14 @@ pub(super) fn sum_of(body: &[u8]) -> Option<u32> {
 }
 
 fn sum(body: &[u8], header: usize) -> u32 {
-    let header = &body[..header.clamp(IPV4_LEN, body.len())];
-    let (words, _) = header.as_chunks();
-    words
+    // Words of four bytes have the same sum as those of two.
+    let (words, _) = body.as_chunks();
+    let words = words.get(..header.max(IPV4_LEN) / 4).unwrap_or(words);
+    let sum: u64 = words
         .iter()
-        .map(|word| u32::from(u16::from_be_bytes(*word)))
-        .sum()
+        .map(|word| u64::from(u32::from_be_bytes(*word)))
+        .sum();
+    (sum >> 32) as u32 + (sum >> 16 & 0xffff) as u32 + (sum & 0xffff) as u32
 }
 
 /// The checksum of a header (RFC 1071), by the sum of its words without TTL.

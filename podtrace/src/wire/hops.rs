@@ -5,7 +5,7 @@ use podtrace_ebpf::record::{Direction, FLAG_VLAN};
 use zstd::{bulk::Decompressor, zstd_safe::get_frame_content_size};
 
 use super::{
-    CAPTURED_MAX, Hop, Tap, WireError,
+    CAPTURED_MAX, Hop, Tap, WHOLE, WireError,
     body::{self, Varying},
     layout::{self, BODIES, END, HEADS, HOPS, TAPS},
 };
@@ -77,16 +77,30 @@ pub struct Hops {
     /// The messages.
     plain: Vec<u8>,
     taps: Vec<Tap>,
-    /// Where each is in `plain`.
-    heads: Vec<Range<usize>>,
+    heads: Vec<Head>,
     bodies: Vec<Body>,
-    /// Where the columns are: gap_ns, tap, head, body, ttl, checksum, cut.
-    columns: [Range<usize>; 7],
-    rows: Range<usize>,
+    rows: std::vec::IntoIter<Row>,
     /// When the last one was seen.
     ts_ns: u64,
     /// The captured bytes of the last one.
     captured: Vec<u8>,
+}
+
+/// A row of the record batch.
+#[derive(Debug)]
+struct Row {
+    gap_ns: i32,
+    tap: u8,
+    head: u16,
+    body: u16,
+}
+
+#[derive(Debug)]
+struct Head {
+    /// Where it is in `plain`.
+    bytes: Range<usize>,
+    captured: u32,
+    varying: Varying,
 }
 
 #[derive(Debug)]
@@ -98,15 +112,17 @@ struct Body {
     sum: Option<u32>,
 }
 
-/// A hop, all of whose parts are known to be there.
-struct Row<'a> {
-    gap_ns: i32,
-    tap: Tap,
-    head: &'a [u8],
-    body: &'a Body,
-    /// What it has of the body.
-    kept: &'a [u8],
-    varying: Varying,
+impl Head {
+    /// How much of the body was captured behind it; none if there is less.
+    #[inline]
+    fn kept(&self, body: &Body) -> Option<usize> {
+        let kept = if self.captured == WHOLE {
+            body.length as usize
+        } else {
+            (self.captured as usize).checked_sub(self.bytes.len())?
+        };
+        (kept <= body.bytes.len()).then_some(kept)
+    }
 }
 
 impl Hops {
@@ -116,58 +132,61 @@ impl Hops {
         let taps = TAPS.read(&plain, &mut at, limits.hops)?;
         let heads = HEADS.read(&plain, &mut at, limits.hops)?;
         let bodies = BODIES.read(&plain, &mut at, limits.hops)?;
-        let (rows, columns) = HOPS.read(&plain, &mut at, limits.hops)?;
+        let (_, columns) = HOPS.read(&plain, &mut at, limits.hops)?;
         if plain.get(at..) != Some(&END) {
             return Err(WireError::Damaged("it does not end where it has to"));
         }
-        let hops = Self {
+        let mut hops = Self {
             taps: read_taps(&plain, taps)?,
             heads: read_heads(&plain, heads)?,
             bodies: read_bodies(&plain, bodies)?,
-            columns,
-            rows: 0..rows,
+            rows: Vec::new().into_iter(),
             ts_ns,
             captured: Vec::new(),
             plain,
         };
-        hops.check(limits)?;
+        hops.rows = hops.read_rows(&columns, limits)?.into_iter();
         Ok(hops)
     }
 
-    /// Whether all rows refer to what is there, and all bytes are within the limits.
-    fn check(&self, limits: Limits) -> Result<(), WireError> {
+    /// The rows, if all refer to what is there and all bytes are within the limits.
+    fn read_rows(
+        &self,
+        columns: &[Range<usize>; 4],
+        limits: Limits,
+    ) -> Result<Vec<Row>, WireError> {
+        let column = |column: &Range<usize>| self.plain.get(column.clone()).unwrap_or_default();
+        let [gap_ns, tap, head, body] = columns.each_ref().map(column);
+        let (gaps, heads, bodies) = (gap_ns.as_chunks(), head.as_chunks(), body.as_chunks());
+        let mut rows = Vec::with_capacity(tap.len());
         let mut all = 0_usize;
-        for row in self.rows.clone() {
-            let row = self.row(row);
-            let row = row.ok_or(WireError::Damaged("a hop of what it lacks"))?;
-            let len = row.head.len().saturating_add(row.kept.len());
+        for (((gap_ns, tap), head), body) in gaps.0.iter().zip(tap).zip(heads.0).zip(bodies.0) {
+            let row = Row {
+                gap_ns: i32::from_le_bytes(*gap_ns),
+                tap: *tap,
+                head: u16::from_le_bytes(*head),
+                body: u16::from_le_bytes(*body),
+            };
+            let (_, head, _, kept) = self
+                .parts(&row)
+                .ok_or(WireError::Damaged("a hop of what it lacks"))?;
+            let len = head.bytes.len() + kept;
             all = all.saturating_add(len);
             if len > CAPTURED_MAX || all > limits.bytes {
                 return Err(WireError::TooLarge);
             }
+            rows.push(row);
         }
-        Ok(())
+        Ok(rows)
     }
 
-    fn row(&self, row: usize) -> Option<Row<'_>> {
-        let [gap_ns, tap, head, body, ttl, checksum, cut] = &self.columns;
-        let half = |column| Some(u16::from_le_bytes(value(&self.plain, column, row)?));
-        let byte = |column| value::<1>(&self.plain, column, row).map(|[byte]| byte);
-        let body = self.bodies.get(usize::from(half(body)?))?;
-        let kept = body.bytes.len().checked_sub(half(cut)?.into())?;
-        Some(Row {
-            gap_ns: i32::from_le_bytes(value(&self.plain, gap_ns, row)?),
-            tap: *self.taps.get(usize::from(byte(tap)?))?,
-            head: self
-                .plain
-                .get(self.heads.get(usize::from(half(head)?))?.clone())?,
-            body,
-            kept: self.plain.get(body.bytes.start..)?.get(..kept)?,
-            varying: Varying {
-                ttl: byte(ttl)?,
-                checksum: half(checksum)?,
-            },
-        })
+    /// What a row refers to, and how much of the body it has.
+    #[inline]
+    fn parts(&self, row: &Row) -> Option<(&Tap, &Head, &Body, usize)> {
+        let tap = self.taps.get(usize::from(row.tap))?;
+        let head = self.heads.get(usize::from(row.head))?;
+        let body = self.bodies.get(usize::from(row.body))?;
+        Some((tap, head, body, head.kept(body)?))
     }
 
     /// How many are left.
@@ -179,7 +198,7 @@ impl Hops {
     /// Whether none is left.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.rows.len() == 0
     }
 
     /// The next one. It borrows its bytes: each takes the place of the one before.
@@ -188,19 +207,18 @@ impl Hops {
         reason = "an iterator could not lend the bytes"
     )]
     pub fn next(&mut self) -> Option<Hop<'_>> {
-        let number = self.rows.next()?;
+        let row = self.rows.next()?;
+        self.ts_ns = self.ts_ns.wrapping_add_signed(row.gap_ns.into());
         let mut captured = std::mem::take(&mut self.captured);
+        let (tap, head, body, kept) = self.parts(&row)?;
         captured.clear();
-        let row = self.row(number)?;
-        captured.extend_from_slice(row.head);
-        captured.extend_from_slice(row.kept);
-        if let Some(kept) = captured.get_mut(row.head.len()..) {
-            row.varying.put(kept, row.body.sum);
-        }
-        let (tap, gap_ns) = (row.tap, row.gap_ns);
-        let wire_len = row.body.length.wrapping_add(row.head.len() as u32);
-        let gso_segments = row.body.gso_segments;
-        self.ts_ns = self.ts_ns.wrapping_add_signed(gap_ns.into());
+        captured.extend_from_slice(self.plain.get(head.bytes.clone())?);
+        let kept = self.plain.get(body.bytes.start..)?.get(..kept)?;
+        captured.extend_from_slice(kept);
+        head.varying
+            .put(captured.get_mut(head.bytes.len()..)?, body.sum);
+        let (tap, gso_segments) = (*tap, body.gso_segments);
+        let wire_len = body.length.wrapping_add(head.bytes.len() as u32);
         self.captured = captured;
         Some(Hop {
             ts_ns: self.ts_ns,
@@ -244,11 +262,19 @@ fn read_taps(plain: &[u8], (rows, columns): Columns<6>) -> Result<Vec<Tap>, Wire
     taps.ok_or(WireError::Damaged("a direction that there is not"))
 }
 
-fn read_heads(plain: &[u8], (rows, columns): Columns<2>) -> Result<Vec<Range<usize>>, WireError> {
-    let [offsets, bytes] = &columns;
-    (0..rows)
-        .map(|row| range(plain, offsets, bytes, row))
-        .collect()
+fn read_heads(plain: &[u8], (rows, columns): Columns<5>) -> Result<Vec<Head>, WireError> {
+    let [offsets, bytes, captured, ttl, checksum] = &columns;
+    let head = |row| {
+        Ok(Head {
+            bytes: range(plain, offsets, bytes, row)?,
+            captured: value(plain, captured, row).map_or(0, u32::from_le_bytes),
+            varying: Varying {
+                ttl: value::<1>(plain, ttl, row).map_or(0, |[ttl]| ttl),
+                checksum: value(plain, checksum, row).map_or(0, u16::from_le_bytes),
+            },
+        })
+    };
+    (0..rows).map(head).collect()
 }
 
 fn read_bodies(plain: &[u8], (rows, columns): Columns<4>) -> Result<Vec<Body>, WireError> {

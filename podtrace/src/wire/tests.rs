@@ -1,4 +1,6 @@
 use podtrace_ebpf::record::{Direction, Record};
+mod arrow;
+
 use proptest::prelude::*;
 
 use super::*;
