@@ -56,9 +56,8 @@ fn round_trip(bytes: &[u8]) {
     assert_eq!(taken, batch.len());
     let Ok(message) = batch.finish() else { return };
     let decoded = decoder.decode(&message);
-    let Ok(mut decoded) = decoded else {
-        panic!("what was sent is refused: {:?}", decoded.err());
-    };
+    assert!(decoded.is_ok(), "what was sent is taken: {decoded:?}");
+    let Ok(mut decoded) = decoded else { return };
     for hop in &hops[..taken] {
         assert_eq!(decoded.next().as_ref(), Some(hop));
     }
