@@ -9,6 +9,7 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use super::WireError;
+use Column::{Binary, Fixed, Struct};
 
 const SHORT: WireError = WireError::Damaged("it ends early");
 const OTHER: WireError = WireError::Damaged("another layout");
@@ -30,97 +31,76 @@ const RECORD_BATCH: u16 = 3;
 
 /// A buffer of a message.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Buffer {
+enum Buffer {
     /// The bits that tell nulls: there are none.
     Validity,
     /// A value of so many bytes for each row.
-    Fixed(usize),
+    Values(usize),
     /// For each row where its bytes begin in the next buffer, and where the last one's end.
     Offsets,
     /// The bytes themselves.
     Bytes,
 }
 
+/// A column, or a field of a struct.
+#[derive(Clone, Copy, Debug)]
+enum Column {
+    /// A struct: its fields follow.
+    Struct,
+    /// Values of so many bytes.
+    Fixed(usize),
+    Binary,
+}
+
+impl Column {
+    fn buffers(self) -> impl Iterator<Item = Buffer> {
+        let content = match self {
+            Self::Struct => [None, None],
+            Self::Fixed(width) => [Some(Buffer::Values(width)), None],
+            Self::Binary => [Some(Buffer::Offsets), Some(Buffer::Bytes)],
+        };
+        std::iter::once(Buffer::Validity).chain(content.into_iter().flatten())
+    }
+}
+
 /// What messages of one kind have in common.
 pub(super) struct Shape {
     /// The number of the dictionary; none for the record batch.
     dictionary: Option<u64>,
-    /// Arrays, those in structs counted, too.
-    nodes: usize,
-    buffers: &'static [Buffer],
+    columns: &'static [Column],
 }
 
-use Buffer::{Bytes, Fixed, Offsets, Validity};
-
-/// Where packets were seen.
+/// Where packets were seen: interface, direction, flags, vlan_tci, link, cgroup.
 pub(super) const TAPS: Shape = Shape {
     dictionary: Some(0),
-    nodes: 7,
-    buffers: &[
-        Validity, // The struct itself.
-        Validity,
-        Fixed(4), // interface
-        Validity,
-        Fixed(1), // direction
-        Validity,
-        Fixed(1), // flags
-        Validity,
-        Fixed(2), // vlan_tci
-        Validity,
-        Fixed(2), // link
-        Validity,
-        Fixed(8), // cgroup
+    columns: &[
+        Struct,
+        Fixed(4),
+        Fixed(1),
+        Fixed(1),
+        Fixed(2),
+        Fixed(2),
+        Fixed(8),
     ],
 };
 
-/// What is before the innermost IP header, and what of the rest differs between hops.
+/// What is before the innermost IP header, and what of the rest differs between hops: bytes,
+/// captured, ttl, checksum.
 pub(super) const HEADS: Shape = Shape {
     dictionary: Some(1),
-    nodes: 5,
-    buffers: &[
-        Validity, // The struct itself.
-        Validity,
-        Offsets,
-        Bytes, // bytes
-        Validity,
-        Fixed(4), // captured
-        Validity,
-        Fixed(1), // ttl
-        Validity,
-        Fixed(2), // checksum
-    ],
+    columns: &[Struct, Binary, Fixed(4), Fixed(1), Fixed(2)],
 };
 
-/// The rest.
+/// The rest: bytes, length, gso_segments.
 pub(super) const BODIES: Shape = Shape {
     dictionary: Some(2),
-    nodes: 4,
-    buffers: &[
-        Validity, // The struct itself.
-        Validity,
-        Offsets,
-        Bytes, // bytes
-        Validity,
-        Fixed(4), // length
-        Validity,
-        Fixed(2), // gso_segments
-    ],
+    columns: &[Struct, Binary, Fixed(4), Fixed(2)],
 };
 
-/// The hops.
+/// The hops: gap_ns, tap, head, body.
 pub(super) const HOPS: Shape = Shape {
     dictionary: None,
-    nodes: 4,
-    buffers: &[
-        Validity,
-        Fixed(4), // gap_ns
-        Validity,
-        Fixed(1), // tap
-        Validity,
-        Fixed(2), // head
-        Validity,
-        Fixed(2), // body
-    ],
+    columns: &[Fixed(4), Fixed(1), Fixed(2), Fixed(2)],
 };
 
 impl Shape {
@@ -136,12 +116,16 @@ impl Shape {
 
     /// Where the first of the buffers is.
     fn buffers_at(&self) -> usize {
-        self.nodes_at() + 16 * self.nodes + 8
+        self.nodes_at() + 16 * self.columns.len() + 8
+    }
+
+    fn buffers(&self) -> impl Iterator<Item = Buffer> {
+        self.columns.iter().flat_map(|column| column.buffers())
     }
 
     /// Length of the flatbuffer.
     fn len(&self) -> usize {
-        self.buffers_at() + 16 * self.buffers.len()
+        self.buffers_at() + 16 * self.buffers().count()
     }
 
     /// Appends a message: so many rows, with the contents of all buffers but the validities.
@@ -187,16 +171,18 @@ impl Shape {
         flat.u32(batch_at, 16);
         flat.u64(batch_at + 8, rows as u64);
         let (nodes_at, buffers_at) = (self.nodes_at(), self.buffers_at());
-        flat.vector(batch_at + 4, nodes_at, self.nodes);
-        flat.vector(batch_at + 16, buffers_at, self.buffers.len());
-        for node in 0..self.nodes {
+        flat.vector(batch_at + 4, nodes_at, self.columns.len());
+        flat.vector(batch_at + 16, buffers_at, self.buffers().count());
+        for node in 0..self.columns.len() {
             flat.u64(nodes_at + 16 * node, rows as u64);
         }
         let (mut offset, mut lens) = (0, lens.iter());
-        for (at, buffer) in (buffers_at..).step_by(16).zip(self.buffers) {
+        for (at, buffer) in (buffers_at..).step_by(16).zip(self.buffers()) {
             let len = match buffer {
-                Validity => 0,
-                Fixed(_) | Offsets | Bytes => lens.next().copied().unwrap_or_default(),
+                Buffer::Validity => 0,
+                Buffer::Values(_) | Buffer::Offsets | Buffer::Bytes => {
+                    lens.next().copied().unwrap_or_default()
+                }
             };
             flat.u64(at, offset as u64);
             flat.u64(at + 8, len as u64);
@@ -225,14 +211,14 @@ impl Shape {
         }
         let mut end = *at + metadata.len();
         let mut contents = [const { 0..0 }; N];
-        let places = (self.buffers_at()..).step_by(16).zip(self.buffers);
-        let real = places.filter(|(_, buffer)| !matches!(buffer, Validity));
+        let places = (self.buffers_at()..).step_by(16).zip(self.buffers());
+        let real = places.filter(|(_, buffer)| !matches!(buffer, Buffer::Validity));
         for ((at, buffer), content) in real.zip(&mut contents) {
             let len = match buffer {
-                Validity => 0,
-                Fixed(width) => rows * width,
-                Offsets => (rows + 1) * 4,
-                Bytes => number(at + 8).ok_or(OTHER)?,
+                Buffer::Validity => 0,
+                Buffer::Values(width) => rows * width,
+                Buffer::Offsets => (rows + 1) * 4,
+                Buffer::Bytes => number(at + 8).ok_or(OTHER)?,
             };
             *content = end..end.checked_add(len).ok_or(SHORT)?;
             end = content.end.checked_next_multiple_of(ALIGN).ok_or(SHORT)?;
