@@ -122,11 +122,23 @@ fn parse(line: &str) -> usize {
     });
     let ours = commands.filter(|command| command.starts_with("podtrace "));
     let parsed = ours.map(|command| {
-        if let Err(error) = Cli::try_parse_from(command.split_whitespace()) {
+        if let Err(error) = Cli::try_parse_from(words(command)) {
             panic!("`{command}` is no command line: {error}");
         }
     });
     parsed.count()
+}
+
+/// The words of a command, of which single quotes hold some together.
+fn words(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (number, part) in command.split('\'').enumerate() {
+        match number % 2 {
+            0 => words.extend(part.split_whitespace().map(str::to_owned)),
+            _ => words.push(part.to_owned()),
+        }
+    }
+    words
 }
 
 /// The lines of a page that are for a shell: indented ones, and those behind a prompt.
