@@ -167,7 +167,7 @@ impl Cluster {
             stream.is_some_and(|stream| !stream.has_ended() && !stream.is_left_behind())
         };
         let until_ns = self.clocks.until_ns(&reached, is_awaited);
-        merge.hold_after(until_ns);
+        merge.hold_after(until_ns, &reached);
     }
 
     /// Asks all sessions to end.

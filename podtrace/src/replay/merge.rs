@@ -99,9 +99,13 @@ impl Merge {
         }
     }
 
-    /// Hands on nothing after that time by the reference clock, until it is told another.
-    pub fn hold_after(&mut self, until_ns: u64) {
+    /// Hands on nothing after that time by the reference clock, and of each session nothing after
+    /// its time of `limits`, by its own clock, until it is told others.
+    pub fn hold_after(&mut self, until_ns: u64, limits: &[u64]) {
         self.until_ns = until_ns;
+        for (stream, limit_ns) in self.streams.iter_mut().zip(limits) {
+            stream.limit_ns = *limit_ns;
+        }
     }
 
     /// Corrects the clock of a session by another line from its next item on.
@@ -164,6 +168,10 @@ impl Merge {
             if !stream.peek()? && !may_go_on {
                 stream.chain.end();
                 stream.peek()?;
+            }
+            if stream.next.is_some() && stream.own_ns > stream.limit_ns {
+                is_waiting = true;
+                continue;
             }
             if let Some((_, place)) = &stream.next {
                 if earliest.is_none_or(|(other, _)| *place < other) {

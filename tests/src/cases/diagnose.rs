@@ -296,7 +296,7 @@ fn who_does_not_answer_arp_is_named() {
         let (code, report) = probe(&lab, &[from, "mypod3"]);
         assert_eq!(
             (code, &report["cause"]),
-            (LOST, &json!("neighbour_failed")),
+            (LOST, &json!("arp_off")),
             "{report}"
         );
         let what = report["what"].as_str().unwrap();

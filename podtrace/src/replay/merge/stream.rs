@@ -66,6 +66,9 @@ pub struct Stream {
     /// Whether its own ticks advance its time.
     pub(super) has_ticks: bool,
     pub(super) is_over: bool,
+    /// The time of its next item by its own clock; and that until which items may be handed on.
+    pub(super) own_ns: u64,
+    pub(super) limit_ns: u64,
     /// Since when others wait for its next item, if it is recorded meanwhile.
     pub(super) awaited: Option<Instant>,
     /// Whether others go on without it.
@@ -130,6 +133,8 @@ impl Stream {
             first_ns: None,
             has_ticks: false,
             is_over: false,
+            own_ns: 0,
+            limit_ns: u64::MAX,
             awaited: None,
             is_behind: false,
             too_late: 0,
@@ -245,22 +250,27 @@ impl Stream {
     /// The place of the item that was read last.
     fn place(&mut self, item: &Item) -> Place {
         let mut is_arrival = false;
-        let corrected = self.corrected();
-        let own_ns = match item {
-            Item::Event => self.chain.event().map_or(0, |event| {
-                is_arrival = event.direction == Direction::Ingress;
-                corrected.ns(event.ts_ns)
-            }),
-            Item::PassedOver(passed_over) => corrected.ns(passed_over.from_ns),
-            // Events older by the slack may follow.
-            Item::Tick(tick) => corrected.ns(tick.now_ns).saturating_sub(SLACK_NS),
-            _ => 0,
+        // Events older than a tick by the slack may follow it.
+        let (own_ns, slack_ns) = match item {
+            Item::Event => {
+                let event = self.chain.event();
+                is_arrival = event
+                    .as_ref()
+                    .is_some_and(|event| event.direction == Direction::Ingress);
+                (event.map_or(0, |event| event.ts_ns), 0)
+            }
+            Item::PassedOver(passed_over) => (passed_over.from_ns, 0),
+            Item::Tick(tick) => (tick.now_ns, SLACK_NS),
+            _ => (0, 0),
         };
+        self.own_ns = own_ns;
+        let mut ns = 0;
         if item.has_time() {
-            self.first_ns.get_or_insert(own_ns);
+            ns = self.corrected().ns(own_ns).saturating_sub(slack_ns);
+            self.first_ns.get_or_insert(ns);
         }
         // Items later in the file happened later.
-        self.now_ns = self.before_ns.max(own_ns);
+        self.now_ns = self.before_ns.max(ns);
         Place {
             ns: self.now_ns,
             is_arrival,
