@@ -300,7 +300,10 @@ fn who_does_not_answer_arp_is_named() {
             "{report}"
         );
         let what = report["what"].as_str().unwrap();
-        assert!(what.contains("nobody answers ARP for"), "{report}");
+        assert!(
+            what.contains("ARP is off on eth0 of default/mypod3"),
+            "{report}"
+        );
     }
 }
 
