@@ -173,6 +173,7 @@ fn recorder(path: &FilePath) -> Result<Recorder> {
         rotate_bytes: None,
         rotate_ns: None,
         flush_ns: u64::MAX,
+        ticks_always: false,
         outline: Outline::ethernet(),
     };
     Ok(Recorder::new(options, files, 0))

@@ -123,6 +123,8 @@ impl Request {
             .map(str::to_owned)
             .into();
         all.push(format!("--flush={FLUSH}"));
+        // Consoles wait for all nodes to come as far.
+        all.push("--ticks-always".to_owned());
         // It says so at its standard error once all interfaces are attached to.
         all.push("--ready-fd=2".to_owned());
         if !self.payload {

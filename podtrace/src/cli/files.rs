@@ -57,6 +57,9 @@ pub struct FileArgs {
         help_heading = "Recording"
     )]
     pub packet_buffered: bool,
+    /// Tell the time also while there are no packets, to who brings several recordings in one order
+    #[arg(long, hide = true, requires = "write")]
+    pub ticks_always: bool,
 }
 
 /// How files are written.
@@ -87,6 +90,7 @@ impl FileArgs {
             keep_time: None,
             flush: AT_ONCE,
             packet_buffered: true,
+            ticks_always: false,
         }
     }
 

@@ -75,6 +75,8 @@ pub struct RecorderOptions {
     pub rotate_ns: Option<u64>,
     /// Upper bound of the time until recorded data is handed to the files, in nanoseconds.
     pub flush_ns: u64,
+    /// Whether ticks go on while there are no packets: somebody waits for the time.
+    pub ticks_always: bool,
     /// The interfaces known in advance.
     pub outline: Outline,
 }
@@ -336,9 +338,12 @@ impl Recorder {
         notices
     }
 
-    /// Whether [`Self::tick`] has events to hand on.
+    /// Whether [`Self::tick`] has events to hand on, or somebody waits for it.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
+        if self.options.ticks_always {
+            return !self.has_failed;
+        }
         let has_events = self.counts.has_events() || !self.chunk.events.is_empty();
         has_events || !self.waiting.is_empty()
     }

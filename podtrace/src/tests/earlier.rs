@@ -68,6 +68,7 @@ impl<'a> Run<'a> {
             rotate_bytes: None,
             rotate_ns: None,
             flush_ns: 1,
+            ticks_always: false,
             outline: Outline::ethernet(),
         };
         Recorder::new(options, files.unwrap(), 0)

@@ -79,6 +79,7 @@ impl Rewrite<'_> {
             rotate_bytes: None,
             rotate_ns: None,
             flush_ns: self.flush_ns,
+            ticks_always: false,
             outline: outline.clone(),
         };
         let replacement = files.replacement();

@@ -87,6 +87,7 @@ pub(super) fn open(
         rotate_bytes: args.rotate_bytes(),
         rotate_ns: args.rotate_after().map(nanos),
         flush_ns: nanos(args.flush_after()),
+        ticks_always: args.ticks_always,
         outline: Outline::ethernet(),
     };
     let show: Show = |out, topology| text::write(out, topology, false, Width::Any);

@@ -127,6 +127,7 @@ impl Tape {
             rotate_bytes: how.rotate_bytes,
             rotate_ns: None,
             flush_ns: 10_000_000,
+            ticks_always: false,
             outline: Outline::ethernet(),
         };
         let recorder = Recorder::new(options, files, begin_ns);
