@@ -29,7 +29,7 @@ mod words;
 use std::sync::Arc;
 
 pub use corrected::CorrectedClock;
-pub use crossings::Crossings;
+pub use crossings::{Crossings, Journey};
 pub use doubt::Doubts;
 pub use equal::Side;
 pub use line::Line;

@@ -215,7 +215,9 @@ fn scan(
                     continue;
                 }
                 match uplinks.side(event) {
-                    Some(side) => crossings.record(kernel, &event.packet.key(), side, ts_ns),
+                    Some(side) => {
+                        crossings.record(kernel, &event.packet.key(), side, ts_ns);
+                    }
                     None if uplinks.is_empty() => {
                         crossings.record_anywhere(kernel, &event.packet.key());
                     }

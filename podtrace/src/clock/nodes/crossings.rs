@@ -44,6 +44,10 @@ pub struct Crossings {
     messages: Journeys,
 }
 
+/// The sessions whose nodes a packet left and entered, and its times there in nanoseconds, each by
+/// the clock of its session.
+pub type Journey = ((usize, usize), [u64; 2]);
+
 /// Where and when one packet was seen on each [`Side`].
 ///
 /// A key seen twice on one side may belong to two packets: see [`Equals`].
@@ -93,14 +97,19 @@ impl Crossings {
     }
 
     /// Records that `session` saw a packet at `ts_ns` by its own clock. Calls may come in any
-    /// order.
-    pub fn record(&mut self, session: usize, key: &PacketKey, side: Side, ts_ns: u64) {
+    /// order. Returns the packet's way if both ends of it are known by now: the sessions that it
+    /// left and entered, and when.
+    pub fn record(
+        &mut self,
+        session: usize,
+        key: &PacketKey,
+        side: Side,
+        ts_ns: u64,
+    ) -> Option<Journey> {
         let hash = hash_of(key);
-        let Ok(session) = u16::try_from(session) else {
-            return;
-        };
+        let session = u16::try_from(session).ok()?;
         if hash.trailing_zeros() < self.thinned {
-            return;
+            return None;
         }
         if let Some(other) = self.elsewhere.get(&hash).filter(|other| **other != session) {
             self.shared.extend([session, *other]);
@@ -110,7 +119,9 @@ impl Crossings {
         } else {
             self.record_new(hash, session, side, ts_ns);
         }
+        let journey = self.packets.get(&hash).and_then(Crossing::journey);
         self.thin_out();
+        journey
     }
 
     /// Records a packet whose key was not seen twice on one side before.
@@ -189,13 +200,8 @@ impl Crossings {
     /// The packets that one session saw leave and another saw enter.
     pub(super) fn journeys(&self) -> Journeys {
         let mut journeys = self.messages.clone();
-        for Crossing { sessions, times_ns } in self.packets.values() {
-            if let [Some(left), Some(entered)] = *sessions
-                && left != entered
-            {
-                let times = journeys.entry((left.into(), entered.into())).or_default();
-                times.push(*times_ns);
-            }
+        for (ends, times_ns) in self.packets.values().filter_map(Crossing::journey) {
+            journeys.entry(ends).or_default().push(times_ns);
         }
         journeys
     }
@@ -205,6 +211,16 @@ impl Crossing {
     /// The session that saw it on each [`Side`], and when.
     pub(super) fn sightings(&self) -> [Option<Sighting>; 2] {
         [Side::Left, Side::Entered].map(|side| self.on(side))
+    }
+
+    /// Its way from one session's node to another's, if it is known.
+    fn journey(&self) -> Option<Journey> {
+        match self.sessions {
+            [Some(left), Some(entered)] if left != entered => {
+                Some(((left.into(), entered.into()), self.times_ns))
+            }
+            _ => None,
+        }
     }
 
     fn on(&self, side: Side) -> Option<Sighting> {

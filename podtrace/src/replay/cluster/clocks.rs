@@ -14,7 +14,7 @@ use std::{
 use crate::{
     clock::{
         nanos,
-        nodes::{Clock, Crossings, Doubts},
+        nodes::{Clock, Crossings, Doubts, Journey},
     },
     path::HOP_TIMEOUT,
     replay::uplinks::Uplinks,
@@ -30,6 +30,9 @@ const WINDOW: Duration = Duration::from_secs(300);
 /// before, whenever there is another.
 const SELDOM: Duration = Duration::from_secs(2);
 const SETTLED: u64 = 200;
+/// Upper bound of the packets and messages that are compared with the clocks as they are known;
+/// with more, the clocks are measured anew.
+const FRESH_MAX: usize = 1 << 12;
 /// Bounds of what clocks are taken to be apart, in nanoseconds.
 const EXACT_NS: u64 = 1_000_000;
 const INEXACT_NS: u64 = 100_000_000;
@@ -43,7 +46,9 @@ pub(crate) struct Clocks {
     reached: Arc<[AtomicU64]>,
     sessions: usize,
     solved: Option<Instant>,
+    /// The clocks as they were measured last, and by how many packets and messages.
     last: Vec<Clock>,
+    told: u64,
     /// How far two clocks may be apart after their correction.
     within_ns: u64,
     /// Until when packets were handed on at most, and since when that is so.
@@ -61,6 +66,8 @@ struct Seen {
     is_new: bool,
     /// How many packets and messages told of clocks.
     told: u64,
+    /// What they told since the clocks were looked at.
+    fresh: Vec<Journey>,
 }
 
 /// Takes what agents say of their clocks.
@@ -84,11 +91,13 @@ impl Clocks {
                 since: Instant::now(),
                 is_new: true,
                 told: 0,
+                fresh: Vec::new(),
             })),
             reached: (0..sessions).map(|_| AtomicU64::new(0)).collect(),
             sessions,
             solved: None,
             last: Vec::new(),
+            told: 0,
             within_ns: EXACT_NS,
             held: (0, Instant::now()),
         }
@@ -108,9 +117,10 @@ impl Clocks {
                 (Item::Event, Some(event)) => {
                     if let Some(side) = uplinks.side(event) {
                         let (key, ns) = (event.packet.key(), event.ts_ns);
-                        let record =
-                            |crossings: &mut Crossings| crossings.record(session, &key, side, ns);
-                        lock(&seen).record(record);
+                        let mut seen = lock(&seen);
+                        let journey = seen.long.record(session, &key, side, ns);
+                        seen.short.record(session, &key, side, ns);
+                        seen.learn(journey);
                     }
                     event.ts_ns
                 }
@@ -127,11 +137,15 @@ impl Clocks {
     pub(super) fn solve_if_due(&mut self) -> Option<Solved> {
         let is_recent = self.solved.is_some_and(|solved| solved.elapsed() < SELDOM);
         let mut seen = lock(&self.seen);
-        let is_settled = seen.told > SETTLED * self.sessions as u64;
-        if is_settled && is_recent || !mem::take(&mut seen.is_new) {
+        let is_settled = self.told > SETTLED * self.sessions as u64;
+        let fits = seen.fresh.len() < FRESH_MAX
+            && seen.fresh.iter().all(|journey| fits(journey, &self.last));
+        seen.fresh.clear();
+        if is_settled && is_recent && fits || !mem::take(&mut seen.is_new) {
             return None;
         }
         self.solved = Some(Instant::now());
+        self.told = seen.told;
         let clocks = seen.long.solve(&[]);
         let doubts = Arc::new(seen.long.doubts(&clocks, nanos(HOP_TIMEOUT)));
         if seen.since.elapsed() > WINDOW {
@@ -203,19 +217,70 @@ impl Messages {
     /// Something left the node of one session at a time, and reached that of another later; times
     /// are UTC nanoseconds by the clocks of these sessions.
     pub(crate) fn record(&self, ends: (usize, usize), times_ns: [u64; 2]) {
-        lock(&self.0).record(|crossings| crossings.record_message(ends, times_ns));
+        let mut seen = lock(&self.0);
+        seen.long.record_message(ends, times_ns);
+        seen.short.record_message(ends, times_ns);
+        seen.learn(Some((ends, times_ns)));
     }
 }
 
 impl Seen {
-    fn record(&mut self, record: impl Fn(&mut Crossings)) {
-        record(&mut self.long);
-        record(&mut self.short);
+    /// Takes note that there is something to learn. `journey`: what a packet or a message tells.
+    fn learn(&mut self, journey: Option<Journey>) {
         self.is_new = true;
         self.told += 1;
+        if self.fresh.len() < FRESH_MAX {
+            self.fresh.extend(journey);
+        }
     }
+}
+
+/// Whether something arrived later than it left, by the clocks as they were measured.
+fn fits(((left, entered), times_ns): &Journey, clocks: &[Clock]) -> bool {
+    let at = |session: usize, ns: u64| {
+        let clock = clocks.get(session);
+        clock.map(|clock| clock.line.to_reference(ns))
+    };
+    at(*left, times_ns[0]) < at(*entered, times_ns[1])
 }
 
 fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGIN_NS: u64 = 1_790_000_000_000_000_000;
+    const AHEAD_NS: u64 = 5_000_000;
+
+    /// Something goes there and back, each in so many nanoseconds.
+    fn tell(clocks: &Clocks, at_ns: u64, takes_ns: u64) {
+        let there = at_ns + takes_ns;
+        let messages = clocks.messages();
+        messages.record((0, 1), [at_ns, there + AHEAD_NS]);
+        messages.record((1, 0), [there + AHEAD_NS, there + takes_ns]);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_measured_at_once() {
+        let mut clocks = Clocks::new(2);
+        tell(&clocks, BEGIN_NS, 100_000);
+        assert!(clocks.solve_if_due().is_some());
+        assert!(clocks.solve_if_due().is_none());
+        // A burst, more than what settles the clocks.
+        for number in 0..SETTLED {
+            tell(&clocks, BEGIN_NS + (1 + number) * 1_000_000, 10_000);
+        }
+        assert!(clocks.solve_if_due().is_some());
+        // What the clocks fit can wait.
+        tell(&clocks, BEGIN_NS + 500_000_000, 50_000);
+        assert!(clocks.solve_if_due().is_none());
+        // The other clock goes faster: what comes from there arrives too early by this one.
+        let messages = clocks.messages();
+        let now_ns = BEGIN_NS + 2_000_000_000;
+        messages.record((1, 0), [now_ns + AHEAD_NS + 300_000, now_ns + 1_000]);
+        assert!(clocks.solve_if_due().is_some());
+    }
 }
