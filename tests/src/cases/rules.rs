@@ -4,7 +4,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use podtrace::lab::Lab;
 use podtrace::lab::traffic::ping;
@@ -15,6 +15,9 @@ use super::load::version;
 use super::on;
 use super::scenarios::lab;
 use super::tracer::{Tracer, paths_of, replayed};
+
+/// How long podtrace may take to hear of a rule.
+const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A rule that drops what the first pod sends to the other node.
 struct Fault<'a> {
@@ -139,12 +142,21 @@ fn rule_that_dropped_a_packet_is_named_while_rules_are_traced() {
             let file = recordings.path().join(format!("{number}-{drops}.pcapng"));
             on(fault.netns, fault.breaks);
             let options = [options, &["-w", file.to_str().unwrap()]].concat();
-            let tracer = Tracer::start(&lab, &[0, 1], &options);
+            let mut tracer = Tracer::start(&lab, &[0, 1], &options);
             send(&lab, to);
+            // Without the kernel's own record, headers in a tunnel tell of no path.
+            let is_told = drops || !fault.words.contains("8472");
+            if is_told {
+                // Ended before, it would be under way.
+                tracer.wait_for(|value| {
+                    value["protocol"] == "udp"
+                        && value["destination"] == to.to_string()
+                        && value["verdict"]["cause"] == "firewall_rule"
+                });
+            }
             let values = tracer.finish();
             on(fault.netns, fault.mends);
-            // Without the kernel's own record, headers in a tunnel tell of no path.
-            if !drops && fault.words.contains("8472") {
+            if !is_told {
                 continue;
             }
             for values in [&values, &replayed(&file)] {
@@ -291,7 +303,7 @@ fn rule_that_resets_an_open_connection_is_named() {
     let listener = listener.unwrap().unwrap();
     let recordings = tempfile::tempdir().unwrap();
     let file = recordings.path().join("reset.pcapng");
-    let tracer = Tracer::start(&lab, &[0, 1], &["-w", file.to_str().unwrap()]);
+    let mut tracer = Tracer::start(&lab, &[0, 1], &["-w", file.to_str().unwrap()]);
     let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(3));
     let mut stream = client.run(connect).unwrap().unwrap();
     let _accepted = listener.accept().unwrap();
@@ -302,6 +314,17 @@ fn rule_that_resets_an_open_connection_is_named() {
          nft add chain ip late crossing { type filter hook forward priority 0 ; }
          nft add rule ip late crossing tcp dport 80 reject with tcp reset",
     );
+    // What podtrace read before the rule came does not tell of it: new connections are reset, too,
+    // and show when it does.
+    let deadline = Instant::now() + DEADLINE;
+    let mut is_known = false;
+    while !is_known {
+        assert!(Instant::now() < deadline, "the rule stays unknown");
+        client.run(connect).unwrap().unwrap_err();
+        let refused = tracer.wait_for(|value| value["outcome"] == "refused");
+        let what = refused["verdict"]["what"].as_str().unwrap();
+        is_known = what.contains("chain crossing of table ip late");
+    }
     stream.write_all(b"behind").unwrap();
     let error = stream.read(&mut [0; 9]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
