@@ -106,6 +106,9 @@ pub fn tcp_exchange(
 fn tcp_serve(listener: &TcpListener) -> io::Result<()> {
     let (mut stream, _) = listener.accept().map_err(timed_out)?;
     set_timeouts(&stream)?;
+    // It is closed once the client's last acknowledgment has come, which a process between the
+    // nodes may still have.
+    SockRef::from(&stream).set_linger(Some(ANSWER_DEADLINE))?;
     let deadline = Instant::now() + EXCHANGE_DEADLINE;
     let mut buffer = vec![0; CHUNK];
     loop {
