@@ -22,7 +22,7 @@ use crate::{
     packet::Mac,
 };
 pub use candidate::Candidate;
-pub use cause::{Cause, Owner, Place};
+pub use cause::{Cause, Entry, Owner, Place};
 
 /// The name of the pod in a namespace, if it is known.
 pub type PodNames<'a> = &'a dyn Fn(u64) -> Option<Arc<str>>;

@@ -1,7 +1,7 @@
 //! What to do about a cause: a command with true values where there is one.
 use super::{
     Cause, Place,
-    cause::{Owner, words::echo_sysctl},
+    cause::{Entry, Owner, words::echo_sysctl},
 };
 use crate::model::tables::{MAIN_TABLE, RouteKind};
 
@@ -127,15 +127,24 @@ impl Cause {
             Self::WrongMac {
                 at,
                 address: Some(address),
-                right: Some(right),
+                right,
+                entry,
                 ..
-            } => ip(
-                at,
-                &format!(
-                    "neigh replace {address} lladdr {right} dev {}",
-                    at.interface
-                ),
-            ),
+            } => {
+                let device = &at.interface;
+                match (entry, right) {
+                    // It asks again then; a written entry would outlive the pod.
+                    (Entry::Asked, _) => ip(at, &format!("neigh del {address} dev {device}")),
+                    (Entry::Made, Some(right)) => {
+                        let entry = format!("{address} lladdr {right} dev {device} nud permanent");
+                        ip(at, &format!("neigh replace {entry}"))
+                    }
+                    (Entry::Made, None) => return None,
+                    (Entry::Elsewhere, _) => {
+                        format!("where it was sent: ip neigh show {address}, and ip neigh del")
+                    }
+                }
+            }
             Self::NoForwardingEntry { at, mac, vtep } => forwarding_entry(at, mac, vtep.as_ref()),
             Self::WrongVtep {
                 at,

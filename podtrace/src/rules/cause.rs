@@ -1,4 +1,5 @@
 //! Why packets go no further.
+mod entry;
 mod place;
 pub(super) mod words;
 
@@ -9,6 +10,7 @@ use crate::{
     model::{drop::DropRule, subnet::AddressPrefix, tables::RouteKind},
     packet::Mac,
 };
+pub use entry::Entry;
 pub use place::{Owner, Place};
 
 /// The cause of an end. Names are safe for a terminal.
@@ -125,6 +127,8 @@ pub enum Cause {
         right: Option<Mac>,
         /// Whether it is the sender's own, as without ARP.
         is_own: bool,
+        /// Whose entry it is.
+        entry: Entry,
     },
     /// An interface neither asks for MAC addresses nor answers such questions.
     ArpOff {

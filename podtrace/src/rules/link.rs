@@ -1,7 +1,7 @@
 //! Interfaces and bridges: states, MTUs, MAC addresses, ports.
 use std::net::IpAddr;
 
-use super::{At, Cause, Place, View, all_of, port::unflooded};
+use super::{At, Cause, Entry, Place, View, all_of, port::unflooded};
 use crate::{
     model::facts::{Device, DeviceKind},
     packet::{Mac, is_link_local},
@@ -273,6 +273,7 @@ pub fn refuses_mac(view: View<'_>, at: At<'_>, mac: Mac, address: Option<IpAddr>
         mac,
         right: Some(own),
         is_own: false,
+        entry: Entry::Elsewhere,
     })
 }
 
@@ -314,6 +315,10 @@ pub fn misnamed(
             mac,
             right,
             is_own,
+            entry: match at.device.kind {
+                DeviceKind::Vxlan => Entry::Made,
+                _ => Entry::Asked,
+            },
         },
     }
 }

@@ -1,7 +1,7 @@
 //! VXLAN: forwarding entries, VTEPs, and what the receiving node takes.
 use std::net::IpAddr;
 
-use super::{At, Cause, View};
+use super::{At, Cause, Entry, View};
 use crate::{model::facts::Vxlan, packet::Mac};
 
 /// What VXLAN over IPv4 and IPv6 adds to a packet: an inner Ethernet header, and those of VXLAN,
@@ -140,6 +140,7 @@ pub fn stale_mac(view: View<'_>, at: At<'_>, next: IpAddr, mac: Mac, to: IpAddr)
         mac,
         right: Some(right),
         is_own: at.device.mac == Some(mac),
+        entry: Entry::Made,
     })
 }
 

@@ -216,7 +216,7 @@ const FAULTS: &[Fault] = &[
         )],
         FAR_TUNNEL,
         "wrong_mac",
-        "lladdr 0e:f1:00:00:00:02 dev flannel.1",
+        "lladdr 0e:f1:00:00:00:02 dev flannel.1 nud permanent",
     ),
     Fault::new(
         &[(
@@ -226,7 +226,7 @@ const FAULTS: &[Fault] = &[
         )],
         FAR_BRIDGE,
         "wrong_mac",
-        "ip neigh replace",
+        "ip neigh del ",
     ),
     Fault::new(
         &[(

@@ -89,6 +89,7 @@ impl Display for Cause {
                 mac,
                 right,
                 is_own,
+                entry: _,
             } => {
                 wrong_mac(f, at, *address, *mac)?;
                 match (right, is_own) {

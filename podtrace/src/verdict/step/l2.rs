@@ -6,7 +6,7 @@ use crate::{
     model::facts::DeviceKind,
     packet::Mac,
     rules::{
-        At, Candidate, Cause, View, all_of,
+        At, Candidate, Cause, Entry, View, all_of,
         link::{self, Forwarded},
         route, tunnel,
     },
@@ -145,6 +145,7 @@ impl<'a> State<'a> {
             mac,
             right: None,
             is_own: false,
+            entry: Entry::Asked,
         };
         // Behind a port that is no pod's there may be others.
         let leads_out = link::ports(bridge).any(|port| port.device.peer.is_none());
