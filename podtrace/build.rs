@@ -22,6 +22,7 @@ const TOOLCHAIN: &str = "1.95.0";
 
 fn main() -> Result<()> {
     println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=proto/agent.proto");
     println!("cargo:rerun-if-env-changed=AYA_BUILD_SKIP");
     tonic_prost_build::configure()
         .compile_protos(&["proto/agent.proto"], &["proto"])

@@ -108,6 +108,7 @@ pub enum Command {
   sudo podtrace record -w dns.pcapng port 53      only these packets, as with tcpdump
   sudo podtrace record -w session.pcapng --metrics 9464   with metrics for Prometheus
   sudo podtrace trace -w session.pcapng           print too
+  podtrace record -w recordings/ --agent ssh://worker1 --agent ssh://worker2   other nodes
   podtrace replay session.pcapng")]
     Record(Box<RecordArgs>),
     /// Print recorded sessions as trace would have, several nodes as one
@@ -321,6 +322,9 @@ pub struct RecordArgs {
     /// Who is told how much.
     #[command(flatten)]
     pub metrics: MetricsArgs,
+    /// Where else.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 /// Output formats of packets.

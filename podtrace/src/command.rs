@@ -8,6 +8,7 @@ mod diagnose;
 mod doctor;
 mod extcap;
 mod failure;
+mod fetch;
 mod filter;
 mod flows;
 mod lab;
@@ -67,6 +68,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Trace(args) if args.view.screen.tui => screen::trace(&args),
         Command::Trace(args) if !args.cluster.agents.is_empty() => cluster::trace(&args),
         Command::Trace(args) => trace::run(&args),
+        Command::Record(args) if !args.cluster.agents.is_empty() => fetch::run(&args),
         Command::Record(args) => trace::record(&args),
         Command::Replay(args) if args.view.screen.tui => screen::replay(&args),
         Command::Replay(args) => replay::run(&args),

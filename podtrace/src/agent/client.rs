@@ -52,6 +52,8 @@ pub struct Agent {
     client: AgentClient<Channel>,
     /// Name of the agent's host, safe to show.
     host: String,
+    /// Names of its nodes, safe to show.
+    nodes: Vec<String>,
     gives_payload: bool,
     /// The command that leads to it, which ends with the connection.
     _command: Option<Child>,
@@ -94,14 +96,22 @@ impl Agent {
         let HelloReply {
             host,
             gives_payload,
+            nodes,
             ..
         } = match client.hello(hello).await {
             Ok(reply) => reply.into_inner(),
             Err(status) => return Err(why(status, command).await),
         };
+        let host = sanitize(&host);
+        let nodes = match nodes.is_empty() {
+            // It is older.
+            true => vec![host.clone()],
+            false => nodes.iter().map(|name| sanitize(name)).collect(),
+        };
         Ok(Self {
             client,
-            host: sanitize(&host),
+            host,
+            nodes,
             gives_payload,
             _command: command,
         })
@@ -111,6 +121,12 @@ impl Agent {
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Names of the nodes that it traces, safe to show; of an old one the name of its host.
+    #[must_use]
+    pub fn nodes(&self) -> &[String] {
+        &self.nodes
     }
 
     /// Whether it gives out what packets carry.

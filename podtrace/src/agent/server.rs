@@ -47,6 +47,8 @@ pub struct ServeOptions {
     pub arguments: Vec<OsString>,
     /// Name of the host.
     pub host: String,
+    /// Names of the nodes that it traces.
+    pub nodes: Vec<String>,
     /// Whether it gives out what packets carry.
     pub gives_payload: bool,
     /// How many traces run at a time at most.
@@ -80,6 +82,7 @@ impl Agent for Service {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: self.options.host.clone(),
             gives_payload: self.options.gives_payload,
+            nodes: self.options.nodes.clone(),
         }))
     }
 

@@ -33,6 +33,7 @@ impl Served {
             program,
             arguments: Vec::new(),
             host: "worker1".to_owned(),
+            nodes: vec!["node1".to_owned()],
             gives_payload: false,
             traces_max: 1,
             tells: false,
@@ -97,6 +98,7 @@ async fn session_arrives_as_it_was_recorded() {
     let served = Served::new("seq 1 200000; echo over", |_| {});
     let mut agent = served.connect().await;
     assert_eq!(agent.host(), "worker1");
+    assert_eq!(agent.nodes(), ["node1"]);
     assert!(agent.time().await.unwrap() <= agent.time().await.unwrap());
     let trace = agent.trace(&Request::default()).await.unwrap();
     let (session, control) = trace.into_parts();

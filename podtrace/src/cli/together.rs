@@ -143,9 +143,16 @@ impl ClusterArgs {
 impl TraceArgs {
     /// What is for this node alone.
     fn local(&self) -> Option<String> {
+        let writes = self.files.write.is_some() && !self.cluster.agents.is_empty();
+        if writes {
+            return Some(
+                "--write records this node, and --agent shows others\nhint: podtrace record \
+                 --agent ADDRESS --write DIR records them, podtrace replay DIR shows them"
+                    .into(),
+            );
+        }
         self.cluster.contradiction([
             (self.view.output == Format::Pcapng, "-o pcapng"),
-            (self.files.write.is_some(), "--write"),
             (self.metrics.metrics.is_some(), "--metrics"),
             (self.list.list_interfaces, "--list-interfaces"),
             (self.filter.wait, "--wait"),
@@ -181,9 +188,55 @@ impl TraceArgs {
 }
 
 impl RecordArgs {
+    /// What is for this node alone, or for who reads the packets.
+    fn local(&self) -> Option<String> {
+        let local = self.cluster.contradiction([
+            (self.metrics.metrics.is_some(), "--metrics"),
+            (self.filter.wait, "--wait"),
+        ]);
+        if local.is_some() || self.cluster.agents.is_empty() {
+            return local;
+        }
+        let (files, chosen, capture) = (&self.files, &self.filter.chosen, &self.capture);
+        let read = [
+            (chosen.select.selector.is_some(), "a selector"),
+            (chosen.scope.outer, "--outer"),
+            (chosen.scope.inner, "--inner"),
+            (chosen.scope.direction.is_some(), "--direction"),
+            (chosen.scope.only_matching, "--only-matching"),
+            (chosen.control.no_control, "--no-control"),
+            (capture.count.is_some(), "--count"),
+            (capture.strict, "--strict"),
+        ];
+        let of_reader = |(_, name): &(bool, &str)| {
+            format!(
+                "{name} takes who reads the packets, and record --agent keeps what comes as it is\n\
+                 hint: give it to podtrace replay, or to podtrace trace --agent"
+            )
+        };
+        let kept = [
+            (files.is_stdout(), "--write -"),
+            (files.rotate_bytes().is_some(), "--rotate-size"),
+            (files.rotate_after().is_some(), "--rotate-time"),
+            (files.keep_files.is_some(), "--keep-files"),
+            (files.keep_size.is_some(), "--keep-size"),
+            (files.keep_time.is_some(), "--keep-time"),
+        ];
+        let of_files = |(_, name): &(bool, &str)| {
+            format!(
+                "{name} is for this node: record --agent makes one file for each node\nhint: \
+                 --duration bounds it; podtrace manifest has a recorder for each node, which \
+                 deletes what is old"
+            )
+        };
+        let is_given = |(is_given, _): &&(bool, &str)| *is_given;
+        let read = read.iter().find(is_given).map(of_reader);
+        read.or_else(|| kept.iter().find(is_given).map(of_files))
+    }
+
     fn contradiction(&self) -> Option<String> {
-        self.filter
-            .contradiction(&self.capture)
+        self.local()
+            .or_else(|| self.filter.contradiction(&self.capture))
             .or_else(|| self.filter.chosen.scope.partial())
             .or_else(|| self.files.contradiction(self.files.write.is_some()))
     }
@@ -302,5 +355,51 @@ impl Command {
             | Self::Completions { .. }
             | Self::Man { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use crate::cli::Cli;
+
+    fn contradiction(line: &str) -> Option<String> {
+        let words = line.split(' ');
+        let cli = Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{line}: {error}"));
+        cli.command.contradiction()
+    }
+
+    #[test]
+    fn what_agents_do_not_do_is_refused_in_words() {
+        let record = "podtrace record --agent unix:a -w dir/";
+        for fine in [
+            "",
+            " icmp",
+            " --zstd --force --duration 1s -i cni0",
+            " --payload",
+        ] {
+            assert_eq!(contradiction(&format!("{record}{fine}")), None);
+        }
+        for (options, words) in [
+            ("--count 5", "podtrace replay"),
+            ("--strict", "podtrace replay"),
+            ("--pod web", "podtrace replay"),
+            ("--no-control", "podtrace replay"),
+            ("--outer icmp", "podtrace replay"),
+            ("--keep-files 3", "podtrace manifest"),
+            ("--rotate-size 1MB", "podtrace manifest"),
+            ("-G 60", "podtrace manifest"),
+            ("--metrics 9464", "for this node"),
+        ] {
+            let said = contradiction(&format!("{record} {options}")).unwrap_or_default();
+            let name = options.split(' ').next().unwrap_or_default();
+            let is_named = said.contains(name) || ["--pod", "-G"].contains(&name);
+            assert!(is_named && said.contains(words), "{options}: {said}");
+        }
+        let said = contradiction("podtrace record --agent unix:a -w -").unwrap_or_default();
+        assert!(said.contains("--write -"), "{said}");
+        let said = contradiction("podtrace trace --agent unix:a -w x").unwrap_or_default();
+        assert!(said.contains("podtrace record --agent"), "{said}");
     }
 }

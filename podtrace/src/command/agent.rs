@@ -4,7 +4,10 @@ use std::{ffi::OsString, path::PathBuf};
 use anyhow::Context as _;
 use nix::unistd::gethostname;
 
-use super::{FINE, setup::check_support};
+use super::{
+    FINE,
+    setup::{check_support, nodes},
+};
 use crate::{
     agent::{Listener, ServeOptions, serve},
     cli::AgentArgs,
@@ -24,6 +27,7 @@ pub(super) fn run(args: &AgentArgs) -> anyhow::Result<u8> {
         program: PROGRAM.into(),
         arguments: arguments(args),
         host: shown(&host),
+        nodes: node_names(args)?,
         gives_payload: args.payload,
         traces_max: args.max_traces as usize,
         // Over standard input and output, its console is told everything.
@@ -51,6 +55,12 @@ pub(super) fn run(args: &AgentArgs) -> anyhow::Result<u8> {
     runtime.shutdown_background();
     served?;
     Ok(FINE)
+}
+
+/// The names of the nodes that are traced.
+fn node_names(args: &AgentArgs) -> anyhow::Result<Vec<String>> {
+    let nodes = nodes(&args.netns, &args.naming.node_name)?;
+    Ok(nodes.iter().map(|node| node.name.to_string()).collect())
 }
 
 /// The arguments of each trace: which nodes, and where names come from.

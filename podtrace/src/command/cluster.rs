@@ -26,6 +26,7 @@ use crate::{
     session::reader::ReaderOptions,
     signals::Stop,
     sink::Sink,
+    text::sanitize::sanitize,
 };
 
 /// How often each agent is asked for its time before packets are shown.
@@ -78,13 +79,47 @@ pub(super) fn ended(played: &Played, capture: &CaptureArgs) -> u8 {
     }
 }
 
-/// Runs the connections to agents until it is dropped.
-pub(super) struct Connections(Option<Runtime>);
+/// Connections to agents, which end when it is dropped.
+pub(super) struct Connections {
+    runtime: Option<Runtime>,
+    /// What leads to them ends with them.
+    agents: Vec<Reached>,
+}
+
+/// An agent that is asked.
+pub(super) struct Reached {
+    /// Where it is, safe to show.
+    pub(super) name: String,
+    pub(super) agent: Agent,
+}
+
+impl Connections {
+    fn new() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .context("failed to start the runtime")?;
+        Ok(Self {
+            runtime: Some(runtime),
+            agents: Vec::new(),
+        })
+    }
+
+    /// Runs work on the agents.
+    pub(super) fn run<'a, T>(
+        &'a mut self,
+        work: impl AsyncFnOnce(&'a mut Vec<Reached>) -> anyhow::Result<T>,
+    ) -> anyhow::Result<T> {
+        let runtime = self.runtime.as_ref().context("the runtime has ended")?;
+        runtime.block_on(work(&mut self.agents))
+    }
+}
 
 impl Drop for Connections {
     fn drop(&mut self) {
         // One that hangs is not waited for.
-        if let Some(runtime) = self.0.take() {
+        if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
@@ -102,24 +137,35 @@ impl Asking<'_> {
         })
     }
 
+    /// Connects to all agents; none if a signal came first.
+    pub(super) fn connect(&self, stop: &Stop) -> anyhow::Result<Option<Connections>> {
+        let mut connections = Connections::new()?;
+        let addresses = &self.cluster.agents;
+        let reached = connections.run(async |agents| {
+            let reached = reach(addresses, stop).await?;
+            let is_there = reached.is_some();
+            agents.extend(reached.into_iter().flatten());
+            Ok(is_there)
+        })?;
+        Ok(reached.then_some(connections))
+    }
+
     /// Starts the traces of all agents; none if a signal came first.
     pub(super) fn begin(
         &self,
         options: &PlayerOptions,
         stop: &Stop,
     ) -> anyhow::Result<Option<(Connections, Cluster)>> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .context("failed to start the runtime")?;
-        let begun = runtime.block_on(begin(&self.cluster.agents, &self.request(), options, stop));
-        let connections = Connections(Some(runtime));
-        Ok(begun?.map(|cluster| (connections, cluster)))
+        let Some(mut connections) = self.connect(stop)? else {
+            return Ok(None);
+        };
+        let request = self.request();
+        let begun = connections.run(async |agents| begin(agents, &request, options, stop).await)?;
+        Ok(begun.map(|cluster| (connections, cluster)))
     }
 
     /// What is asked of each agent.
-    fn request(&self) -> Request {
+    pub(super) fn request(&self) -> Request {
         let capture = self.capture;
         Request {
             expression: self.expression.join(" "),
@@ -136,34 +182,85 @@ impl Asking<'_> {
     }
 }
 
-/// Starts the traces of all agents; none if a signal came first.
-async fn begin(
-    addresses: &[Address],
+/// Connects to the agents; none if a signal came first.
+async fn reach(addresses: &[Address], stop: &Stop) -> anyhow::Result<Option<Vec<Reached>>> {
+    let connecting = addresses.iter().cloned().map(|address| async move {
+        let agent = Agent::connect(&address).await;
+        let name = address.to_string();
+        match agent {
+            Ok(agent) => Ok(Reached { name, agent }),
+            Err(error) => Err(anyhow::Error::from(error).context(name)),
+        }
+    });
+    in_turn(connecting, stop).await
+}
+
+/// Starts the traces of agents; none if a signal came first.
+pub(super) async fn start(
+    agents: &mut Vec<Reached>,
     request: &Request,
-    options: &PlayerOptions,
     stop: &Stop,
-) -> anyhow::Result<Option<Cluster>> {
-    let mut starting = JoinSet::new();
-    for (number, address) in addresses.iter().cloned().enumerate() {
-        let request = request.clone();
-        starting.spawn(async move {
-            let started = start(&address, &request).await;
-            (number, started.with_context(|| address.to_string()))
-        });
+) -> anyhow::Result<Option<Vec<(File, Control)>>> {
+    if let Some(refused) = agents
+        .iter()
+        .find(|reached| request.payload && !reached.agent.gives_payload())
+    {
+        bail!(
+            "{}: the agent of {} gives out headers only\nhint: start it with --payload",
+            refused.name,
+            refused.agent.host()
+        );
     }
-    let mut started = Vec::new();
-    while let Some(joined) = starting.join_next().await {
+    let starting = agents.drain(..).map(|mut reached| {
+        let request = request.clone();
+        async move {
+            let trace = reached.agent.trace(&request).await;
+            let trace = trace.with_context(|| reached.name.clone())?;
+            Ok((reached, trace.into_parts()))
+        }
+    });
+    let started = in_turn(starting, stop).await?;
+    Ok(started.map(|started| {
+        let (reached, traces): (Vec<_>, _) = started.into_iter().unzip();
+        *agents = reached;
+        traces
+    }))
+}
+
+/// What tasks that run at a time make, in their order; none if a signal came first.
+async fn in_turn<T: Send + 'static>(
+    tasks: impl Iterator<Item: Future<Output = anyhow::Result<T>> + Send + 'static>,
+    stop: &Stop,
+) -> anyhow::Result<Option<Vec<T>>> {
+    let mut running = JoinSet::new();
+    for (number, task) in tasks.enumerate() {
+        running.spawn(async move { (number, task.await) });
+    }
+    let mut made = Vec::new();
+    while let Some(joined) = running.join_next().await {
         let (number, result) = joined.context("an agent's task failed")?;
-        started.push((number, result?));
+        made.push((number, result?));
         if stop.is_set() {
             return Ok(None);
         }
     }
-    started.sort_by_key(|(number, _)| *number);
-    let clocks = Clocks::new(started.len());
-    let mut agents = Vec::new();
+    made.sort_by_key(|(number, _)| *number);
+    Ok(Some(made.into_iter().map(|(_, made)| made).collect()))
+}
+
+/// Starts the traces of all agents; none if a signal came first.
+async fn begin(
+    agents: &mut Vec<Reached>,
+    request: &Request,
+    options: &PlayerOptions,
+    stop: &Stop,
+) -> anyhow::Result<Option<Cluster>> {
+    let Some(traces) = start(agents, request, stop).await? else {
+        return Ok(None);
+    };
+    let clocks = Clocks::new(agents.len());
     let mut feeds = Vec::new();
-    for (number, (agent, trace)) in started {
+    for (number, (reached, trace)) in agents.iter().zip(traces).enumerate() {
         let reader = ReaderOptions {
             key_payload: key_payload(request.snaplen.unwrap_or(u32::MAX)),
             keep_captured: true,
@@ -172,49 +269,43 @@ async fn begin(
             // The sessions end when their agents say so.
             ..ReaderOptions::default()
         };
-        let name = addresses[number].to_string();
-        let feed = Feed::begin(name, trace, (reader, &clocks), number)?;
-        agents.push((agent, feed.epoch_ns()));
+        let feed = Feed::begin(reached.name.clone(), trace, (reader, &clocks), number)?;
         feeds.push(feed);
     }
-    refuse_twice(&feeds)?;
-    compare(&mut agents, &clocks.messages()).await?;
+    refuse_twice(feeds.iter().map(|feed| (feed.name(), feed.nodes())))?;
+    let mut clocked: Vec<_> = agents
+        .iter_mut()
+        .zip(&feeds)
+        .map(|(reached, feed)| (&mut reached.agent, feed.epoch_ns()))
+        .collect();
+    compare(&mut clocked, &clocks.messages()).await?;
     Ok(Some(Cluster::new(feeds, clocks)))
 }
 
-/// Refuses two agents of one node, whose packets would be seen twice.
-fn refuse_twice(feeds: &[Feed]) -> anyhow::Result<()> {
-    for (number, feed) in feeds.iter().enumerate() {
-        let mut before = feeds[..number].iter();
-        let same = before.find_map(|other| Some((other, feed.shared_node(other)?)));
-        if let Some((other, node)) = same {
-            bail!(
-                "{} and {} are agents of the same node, {node}\nhint: name one of them, or give nodes \
-                 names of their own: podtrace agent --node-name NAME",
-                other.name(),
-                feed.name()
-            );
+/// Refuses two agents of one node, whose packets would be seen twice. `agents`: where they are, and
+/// their nodes.
+pub(super) fn refuse_twice<'a>(
+    agents: impl Iterator<Item = (&'a str, &'a [String])>,
+) -> anyhow::Result<()> {
+    let mut known: Vec<(&str, &[String])> = Vec::new();
+    for (name, nodes) in agents {
+        for (other, theirs) in &known {
+            if let Some(node) = nodes.iter().find(|node| theirs.contains(node)) {
+                bail!(
+                    "{other} and {name} are agents of the same node, {}\nhint: name one of them, or \
+                     give nodes names of their own: podtrace agent --node-name NAME",
+                    sanitize(node)
+                );
+            }
         }
+        known.push((name, nodes));
     }
     Ok(())
 }
 
-/// Starts the trace of an agent.
-async fn start(address: &Address, request: &Request) -> anyhow::Result<(Agent, (File, Control))> {
-    let mut agent = Agent::connect(address).await?;
-    if request.payload && !agent.gives_payload() {
-        bail!(
-            "the agent of {} gives out headers only\nhint: start it with --payload",
-            agent.host()
-        );
-    }
-    let trace = agent.trace(request).await?;
-    Ok((agent, trace.into_parts()))
-}
-
 /// Asks the first agent and each other one for their times in turn: an answer left its node before
 /// the next question reached another.
-async fn compare(agents: &mut [(Agent, i64)], messages: &Messages) -> anyhow::Result<()> {
+async fn compare(agents: &mut [(&mut Agent, i64)], messages: &Messages) -> anyhow::Result<()> {
     let Some((reference, others)) = agents.split_first_mut() else {
         return Ok(());
     };
@@ -231,6 +322,6 @@ async fn compare(agents: &mut [(Agent, i64)], messages: &Messages) -> anyhow::Re
 }
 
 /// What an agent's clock shows, in UTC nanoseconds of its session.
-async fn time((agent, epoch_ns): &mut (Agent, i64)) -> anyhow::Result<u64> {
+async fn time((agent, epoch_ns): &mut (&mut Agent, i64)) -> anyhow::Result<u64> {
     Ok(agent.time().await?.saturating_add_signed(*epoch_ns))
 }

@@ -93,11 +93,9 @@ impl Feed {
         &self.name
     }
 
-    /// A node that another session is of, too, safe to show.
-    pub(crate) fn shared_node(&self, other: &Self) -> Option<String> {
-        let mut nodes = self.info.nodes.iter();
-        let shared = nodes.find(|node| other.info.nodes.contains(node));
-        shared.map(|node| sanitize(node))
+    /// The names of its nodes, as its agent gave them.
+    pub(crate) fn nodes(&self) -> &[String] {
+        &self.info.nodes
     }
 
     /// UTC nanoseconds at zero of its clock.

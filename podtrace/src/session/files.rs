@@ -25,6 +25,7 @@ mod counts;
 mod destination;
 mod earlier;
 mod error;
+mod fetched;
 mod identity;
 mod name;
 mod open;
@@ -39,7 +40,11 @@ mod trust;
 mod writer;
 
 pub use self::{
-    counts::EventCounts, earlier::RecorderId, error::FilesError, replacement::Replacement,
+    counts::EventCounts,
+    earlier::RecorderId,
+    error::FilesError,
+    fetched::{Fetched, FetchedInto},
+    replacement::Replacement,
     status::Report,
 };
 use self::{destination::Destination, name::Names, open::Created, status::Status, writer::Writer};

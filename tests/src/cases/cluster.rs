@@ -1,4 +1,6 @@
 //! Three nodes, each with an agent, and one console.
+mod record;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
@@ -275,6 +277,29 @@ fn flows_and_diagnose_ask_agents_too() {
     for way in ["request", "reply"] {
         assert_eq!(report[way]["packets"], report[way]["delivered"], "{report}");
     }
+}
+
+#[test]
+fn commands_lead_to_agents_for_as_long_as_the_trace() {
+    let cluster = Cluster::new(2);
+    let mut console = podtrace();
+    console.arg("trace");
+    for node in 0..2 {
+        let program = podtrace().get_program().to_str().unwrap().to_owned();
+        let netns = &cluster.lab.nodes[node].netns.name;
+        let name = format!("worker{}", node + 1);
+        console.arg("--agent").arg(format!(
+            "exec:{program} agent --stdio --netns {netns} --node-name {name}"
+        ));
+    }
+    console.arg("icmp");
+    let mut tracer = Tracer::spawn(console);
+    let (one, two) = (cluster.pod(0), cluster.pod(1));
+    ping(&one.netns, two.ipv4.into(), 1, 3, 56).unwrap();
+    tracer.wait_until_all(6, is_path);
+    let values = tracer.finish();
+    let mut paths = values.iter().filter(|value| is_path(value));
+    assert!(paths.all(|path| path["outcome"] == "delivered"));
 }
 
 #[test]

@@ -91,7 +91,7 @@ impl fmt::Display for Destination {
     }
 }
 
-fn create_directory(path: &Path) -> Result<(), FilesError> {
+pub(super) fn create_directory(path: &Path) -> Result<(), FilesError> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

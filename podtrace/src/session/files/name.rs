@@ -72,6 +72,11 @@ impl Names {
         }
     }
 
+    /// The name of the only file of a node in a directory, compressed.
+    pub(super) fn of_node(node: &str) -> String {
+        plain(node) + ".pcapng.zst"
+    }
+
     /// The name of a file by its number (from 1) and start.
     pub(super) fn path(&self, number: u64, start: Timestamp) -> PathBuf {
         match self {
