@@ -7,6 +7,7 @@ mod address;
 mod client;
 mod error;
 mod listen;
+mod probe;
 mod request;
 mod server;
 mod stdio;
@@ -15,7 +16,7 @@ mod tests;
 mod trace;
 
 pub use address::Address;
-pub use client::{Agent, Control};
+pub use client::{Agent, Allow, Control, Sender};
 pub use error::AgentError;
 pub use listen::{Listener, serve};
 pub use request::Request;

@@ -40,6 +40,9 @@ pub enum ProberError {
     /// No name and no process leads to the namespace.
     #[error("the sender's network namespace was not found: it has no name and no process")]
     NotFound,
+    /// Another podtrace was to send, and does not.
+    #[error("{0}")]
+    Elsewhere(String),
 }
 
 /// The thread that sends.
@@ -55,19 +58,55 @@ impl Prober {
     /// # Errors
     /// When the thread cannot be started.
     pub fn start(known: Vec<NetNs>) -> io::Result<Self> {
+        Self::of(|| {
+            let kept = privilege::keep(privilege::PROBE);
+            move |probes| {
+                kept?;
+                send(&known, probes)
+            }
+        })
+    }
+
+    /// Starts a thread that has another podtrace send.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn elsewhere(
+        ask: impl FnOnce(&Probes) -> Result<Outcomes, ProberError> + Send + 'static,
+    ) -> io::Result<Self> {
+        Self::of(|| {
+            // It needs none; the main thread reports those that cannot be given up.
+            let _ = privilege::keep(privilege::NONE);
+            ask
+        })
+    }
+
+    /// Starts a thread that prepares to send, and then does.
+    fn of<S: FnOnce(&Probes) -> Result<Outcomes, ProberError>>(
+        prepare: impl FnOnce() -> S + Send + 'static,
+    ) -> io::Result<Self> {
         let (plans, orders) = sync_channel::<Probes>(1);
         let (sender, results) = sync_channel(1);
         thread::Builder::new()
             .name("prober".into())
             .spawn(move || {
-                let kept = privilege::keep(privilege::PROBE);
+                let send = prepare();
                 if let Ok(probes) = orders.recv() {
-                    let sent = kept.map_err(ProberError::from);
                     // Nobody waits any more if the trace has ended.
-                    let _ = sender.send(sent.and_then(|()| send(&known, &probes)));
+                    let _ = sender.send(send(&probes));
                 }
             })?;
         Ok(Self { plans, results })
+    }
+
+    /// Sends these and waits for what comes of them.
+    ///
+    /// # Errors
+    /// When nothing could be sent.
+    pub fn wait_for(self, probes: Probes) -> Result<Outcomes, ProberError> {
+        self.send(probes);
+        let result = self.results.recv();
+        result.unwrap_or_else(|_ended| Err(ProberError::Elsewhere("its thread failed".into())))
     }
 
     /// Sends these, once.

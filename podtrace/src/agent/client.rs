@@ -27,13 +27,15 @@ use tower::service_fn;
 use super::{
     Address, AgentError, Request,
     error::{PATIENCE, in_words},
+    probe::outcomes,
     proto::{
-        HelloReply, HelloRequest, TimeRequest, TraceReply, agent_client::AgentClient,
+        HelloReply, HelloRequest, ProbeRequest, TimeRequest, TraceReply, agent_client::AgentClient,
         trace_reply::Part,
     },
 };
 use crate::{
     cause::chain,
+    model::probes::{Outcomes, Probes},
     text::{
         sanitize::{sanitize, sanitize_lines},
         system_error::without_numbers,
@@ -47,6 +49,24 @@ const COMMAND_END: Duration = Duration::from_millis(500);
 /// Upper bound of a message: agents send at most 64 KiB of a session in one.
 const MESSAGE_MAX: usize = 1 << 20;
 
+/// What an agent may do that a console starts itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allow {
+    /// Give out what packets carry.
+    pub payload: bool,
+    /// Send packets.
+    pub probe: bool,
+}
+
+impl Allow {
+    /// The options of `podtrace agent`.
+    pub fn options(self) -> impl Iterator<Item = &'static str> {
+        let all = [(self.payload, "--payload"), (self.probe, "--probe")];
+        let given = all.into_iter().filter(|(is_given, _)| *is_given);
+        given.map(|(_, option)| option)
+    }
+}
+
 /// A connection to an agent.
 pub struct Agent {
     client: AgentClient<Channel>,
@@ -55,21 +75,22 @@ pub struct Agent {
     /// Names of its nodes, safe to show.
     nodes: Vec<String>,
     gives_payload: bool,
+    gives_probe: bool,
     /// The command that leads to it, which ends with the connection.
     _command: Option<Child>,
 }
 
 impl Agent {
-    /// Connects to an agent.
+    /// Connects to an agent. `allow`: what it may do if that starts it.
     ///
     /// # Errors
     /// When it cannot be reached, or does not answer.
-    pub async fn connect(address: &Address) -> Result<Self, AgentError> {
-        let connected = timeout(PATIENCE, Self::open(address)).await;
+    pub async fn connect(address: &Address, allow: Allow) -> Result<Self, AgentError> {
+        let connected = timeout(PATIENCE, Self::open(address, allow)).await;
         connected.unwrap_or(Err(AgentError::SILENT))
     }
 
-    async fn open(address: &Address) -> Result<Self, AgentError> {
+    async fn open(address: &Address, allow: Allow) -> Result<Self, AgentError> {
         let (channel, command) = match address {
             Address::Unix(path) => {
                 let stream = UnixStream::connect(path).await;
@@ -86,6 +107,7 @@ impl Agent {
                     arguments.extend(["-p", port]);
                 }
                 arguments.extend(["--", destination, AGENT]);
+                arguments.extend(allow.options().map(|option| -> &str { option }));
                 by_command("ssh", &arguments).await?
             }
         };
@@ -97,6 +119,7 @@ impl Agent {
             host,
             gives_payload,
             nodes,
+            gives_probe,
             ..
         } = match client.hello(hello).await {
             Ok(reply) => reply.into_inner(),
@@ -113,6 +136,7 @@ impl Agent {
             host,
             nodes,
             gives_payload,
+            gives_probe,
             _command: command,
         })
     }
@@ -133,6 +157,16 @@ impl Agent {
     #[must_use]
     pub fn gives_payload(&self) -> bool {
         self.gives_payload
+    }
+
+    /// What sends packets there.
+    #[must_use]
+    pub fn sender(&self) -> Sender {
+        Sender {
+            client: self.client.clone(),
+            nodes: self.nodes.join(", "),
+            gives_probe: self.gives_probe,
+        }
     }
 
     /// What its clock shows, in nanoseconds of its CLOCK_MONOTONIC.
@@ -172,6 +206,38 @@ impl Agent {
             }
             Err(_elapsed) => Err(AgentError::SILENT),
         }
+    }
+}
+
+/// What sends packets on the node of an agent.
+pub struct Sender {
+    client: AgentClient<Channel>,
+    nodes: String,
+    gives_probe: bool,
+}
+
+impl Sender {
+    /// Whether the agent sends for consoles.
+    #[must_use]
+    pub fn may_send(&self) -> bool {
+        self.gives_probe
+    }
+
+    /// Sends these, and waits for the answers.
+    ///
+    /// # Errors
+    /// When the agent does not allow it, or cannot.
+    pub async fn send(mut self, probes: &Probes) -> Result<Outcomes, AgentError> {
+        if !self.gives_probe {
+            return Err(AgentError::Refused(format!(
+                "the agent of {} does not send packets for consoles; it does where it is started with \
+                 --probe",
+                self.nodes
+            )));
+        }
+        let asked = timeout(PATIENCE, self.client.probe(ProbeRequest::from(probes))).await;
+        let asked = asked.map_err(|_elapsed| AgentError::SILENT)?;
+        Ok(outcomes(asked?.into_inner(), probes.ask))
     }
 }
 

@@ -22,15 +22,21 @@ use tonic::{
 };
 
 use super::{
+    probe::probes,
     proto::{
-        HelloReply, HelloRequest, TimeReply, TimeRequest, TraceEnd, TraceReply, TraceRequest,
-        agent_server::Agent, trace_reply::Part,
+        HelloReply, HelloRequest, ProbeReply, ProbeRequest, TimeReply, TimeRequest, TraceEnd,
+        TraceReply, TraceRequest, agent_server::Agent, trace_reply::Part,
     },
     request::Request as Wanted,
     stdio::Stdio,
     trace::Process,
 };
-use crate::{clock::monotonic_ns, sink, text::sanitize::sanitize};
+use crate::{
+    clock::monotonic_ns,
+    model::probes::{Outcomes, Probes},
+    sink,
+    text::sanitize::sanitize,
+};
 
 /// Bytes of a session in one message.
 const CHUNK: usize = 64 << 10;
@@ -51,6 +57,8 @@ pub struct ServeOptions {
     pub nodes: Vec<String>,
     /// Whether it gives out what packets carry.
     pub gives_payload: bool,
+    /// What sends packets for consoles, and waits for the answers; none if that is not allowed.
+    pub prober: Option<fn(Probes) -> Result<Outcomes, String>>,
     /// How many traces run at a time at most.
     pub traces_max: usize,
     /// Whether it tells what is traced for whom.
@@ -62,12 +70,15 @@ pub struct ServeOptions {
 pub(super) struct Service {
     options: Arc<ServeOptions>,
     room: Arc<Semaphore>,
+    /// One console sends at a time.
+    sending: Arc<Semaphore>,
 }
 
 impl Service {
     pub(super) fn new(options: ServeOptions) -> Self {
         Self {
             room: Arc::new(Semaphore::new(options.traces_max)),
+            sending: Arc::new(Semaphore::new(1)),
             options: Arc::new(options),
         }
     }
@@ -83,12 +94,38 @@ impl Agent for Service {
             host: self.options.host.clone(),
             gives_payload: self.options.gives_payload,
             nodes: self.options.nodes.clone(),
+            gives_probe: self.options.prober.is_some(),
         }))
     }
 
     async fn time(&self, _: Request<TimeRequest>) -> Result<Response<TimeReply>, Status> {
         let now = monotonic_ns().map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(TimeReply { monotonic_ns: now }))
+    }
+
+    async fn probe(&self, request: Request<ProbeRequest>) -> Result<Response<ProbeReply>, Status> {
+        let who = peer(&request);
+        let Some(prober) = self.options.prober else {
+            return Err(Status::permission_denied(
+                "the agent sends no packets\nhint: it may be started with --probe",
+            ));
+        };
+        let probes = probes(request.into_inner()).map_err(Status::invalid_argument)?;
+        let turn = Arc::clone(&self.sending).acquire_owned().await;
+        let turn = turn.map_err(|_closed| Status::unavailable("the agent ends"))?;
+        if self.options.tells {
+            sink::tell(&format!("for {} it sends {probes}", sanitize(&who)));
+        }
+        // It goes on if the console leaves: the next one waits for its end.
+        let sent = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            prober(probes)
+        });
+        let sent = sent
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?;
+        let outcomes = sent.map_err(Status::failed_precondition)?;
+        Ok(Response::new(outcomes.into()))
     }
 
     type TraceStream = Replies;

@@ -34,6 +34,7 @@ impl Served {
             arguments: Vec::new(),
             host: "worker1".to_owned(),
             nodes: vec!["node1".to_owned()],
+            prober: None,
             gives_payload: false,
             traces_max: 1,
             tells: false,
@@ -52,7 +53,9 @@ impl Served {
     }
 
     async fn connect(&self) -> Agent {
-        Agent::connect(&self.address()).await.unwrap()
+        Agent::connect(&self.address(), Allow::default())
+            .await
+            .unwrap()
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -230,7 +233,10 @@ async fn socket_is_its_owners_alone_and_taken_once() {
 async fn command_leads_to_an_agent_or_says_why_not() {
     for command in ["exit 3", "echo hello", "cat"] {
         let address = Address::Exec(command.to_owned());
-        let error = Agent::connect(&address).await.map(|_| ()).unwrap_err();
+        let error = Agent::connect(&address, Allow::default())
+            .await
+            .map(|_| ())
+            .unwrap_err();
         assert!(!error.to_string().is_empty(), "{command}");
     }
 }

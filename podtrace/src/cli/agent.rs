@@ -19,6 +19,10 @@ pub struct AgentArgs {
     /// Also give out what TCP and UDP packets carry [default: their headers]
     #[arg(long)]
     pub payload: bool,
+    /// Also send packets for podtrace diagnose --probe, from the network namespaces of the node and
+    /// its pods [default: nothing is sent]
+    #[arg(long)]
+    pub probe: bool,
     /// Run at most this many traces at a time, 1 to 100
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = number(1..=100_u32))]
     pub max_traces: u32,

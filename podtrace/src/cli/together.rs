@@ -288,11 +288,9 @@ impl ExportArgs {
 
 impl DiagnoseArgs {
     fn contradiction(&self) -> Option<String> {
-        let local = self.cluster.contradiction([
-            (self.probe, "--probe"),
-            (!self.read.is_empty(), "--read"),
-            (self.wait, "--wait"),
-        ]);
+        let local = self
+            .cluster
+            .contradiction([(!self.read.is_empty(), "--read"), (self.wait, "--wait")]);
         if local.is_some() {
             return local;
         }

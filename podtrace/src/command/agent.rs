@@ -11,6 +11,8 @@ use super::{
 use crate::{
     agent::{Listener, ServeOptions, serve},
     cli::AgentArgs,
+    model::probes::{Outcomes, Probes},
+    prober::Prober,
     signals::Signals,
     sink,
     text::escape::shown,
@@ -29,6 +31,7 @@ pub(super) fn run(args: &AgentArgs) -> anyhow::Result<u8> {
         host: shown(&host),
         nodes: node_names(args)?,
         gives_payload: args.payload,
+        prober: args.probe.then_some(send as fn(_) -> _),
         traces_max: args.max_traces as usize,
         // Over standard input and output, its console is told everything.
         tells: args.listen.is_some(),
@@ -55,6 +58,13 @@ pub(super) fn run(args: &AgentArgs) -> anyhow::Result<u8> {
     runtime.shutdown_background();
     served?;
     Ok(FINE)
+}
+
+/// Sends for a console.
+fn send(probes: Probes) -> Result<Outcomes, String> {
+    let prober = Prober::start(Vec::new());
+    let prober = prober.map_err(|error| format!("failed to start a thread: {error}"))?;
+    prober.wait_for(probes).map_err(|error| error.to_string())
 }
 
 /// The names of the nodes that are traced.

@@ -12,11 +12,13 @@ use super::{
     stop::stop_on_signal,
 };
 use crate::{
-    agent::{Address, Agent, Control, Request},
+    agent::{Address, Agent, Allow, Control, Request, Sender},
     cli::{CaptureArgs, ClusterArgs, TraceArgs},
+    model::{origin::split_id, probes::Probes},
     output::printer::Printer,
     packet::key_payload,
     pipeline::{Asked, consumer::Consumer as _},
+    prober::{Prober, ProberError},
     replay::{
         cluster::{Clocks, Cluster, Feed, Messages},
         options::{PlayerOptions, Span},
@@ -38,6 +40,8 @@ pub(super) struct Asking<'a> {
     pub(super) capture: &'a CaptureArgs,
     /// The words of the expression.
     pub(super) expression: &'a [String],
+    /// Whether packets are to be sent.
+    pub(super) probe: bool,
 }
 
 /// Runs `trace` on other nodes; returns the exit code.
@@ -53,6 +57,7 @@ pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
         cluster,
         capture,
         expression: &filter.expression,
+        probe: false,
     };
     let format = format(view, false, None, 0)?;
     let options = asking.options(asked(&filter.expression, &filter.chosen)?)?;
@@ -106,6 +111,38 @@ impl Connections {
         })
     }
 
+    /// What has the agent of the sender's node send. An id of a namespace leads to it, as
+    /// [`split_id`] takes it apart.
+    pub(super) fn prober(&self) -> anyhow::Result<Prober> {
+        let runtime = self.runtime.as_ref().context("the runtime has ended")?;
+        let runtime = runtime.handle().clone();
+        let agents = self.agents.iter();
+        let mut senders: Vec<_> = agents.map(|reached| reached.agent.sender()).collect();
+        if !senders.iter().any(Sender::may_send) {
+            bail!(
+                "no agent sends packets for consoles, as --probe asks for\nhint: start them with \
+                 podtrace agent --probe"
+            );
+        }
+        let prober = Prober::elsewhere(move |probes| {
+            let (number, netns) = split_id(probes.netns);
+            if number >= senders.len() {
+                return Err(ProberError::NotFound);
+            }
+            let sender = senders.swap_remove(number);
+            let server = probes.server.map(split_id);
+            let probes = Probes {
+                netns,
+                // Elsewhere its agent does not see it.
+                server: server.filter(|(node, _)| *node == number).map(|(_, id)| id),
+                ..probes.clone()
+            };
+            let sent = runtime.block_on(sender.send(&probes));
+            sent.map_err(|error| ProberError::Elsewhere(error.to_string()))
+        });
+        prober.context("failed to start a thread")
+    }
+
     /// Runs work on the agents.
     pub(super) fn run<'a, T>(
         &'a mut self,
@@ -141,8 +178,12 @@ impl Asking<'_> {
     pub(super) fn connect(&self, stop: &Stop) -> anyhow::Result<Option<Connections>> {
         let mut connections = Connections::new()?;
         let addresses = &self.cluster.agents;
+        let allow = Allow {
+            payload: self.cluster.payload,
+            probe: self.probe,
+        };
         let reached = connections.run(async |agents| {
-            let reached = reach(addresses, stop).await?;
+            let reached = reach(addresses, allow, stop).await?;
             let is_there = reached.is_some();
             agents.extend(reached.into_iter().flatten());
             Ok(is_there)
@@ -183,9 +224,13 @@ impl Asking<'_> {
 }
 
 /// Connects to the agents; none if a signal came first.
-async fn reach(addresses: &[Address], stop: &Stop) -> anyhow::Result<Option<Vec<Reached>>> {
+async fn reach(
+    addresses: &[Address],
+    allow: Allow,
+    stop: &Stop,
+) -> anyhow::Result<Option<Vec<Reached>>> {
     let connecting = addresses.iter().cloned().map(|address| async move {
-        let agent = Agent::connect(&address).await;
+        let agent = Agent::connect(&address, allow).await;
         let name = address.to_string();
         match agent {
             Ok(agent) => Ok(Reached { name, agent }),

@@ -79,11 +79,7 @@ fn live(args: &DiagnoseArgs) -> anyhow::Result<u8> {
     let mut capture = args.capture.clone();
     let duration = *capture.duration.get_or_insert(DURATION);
     let known = nodes(&capture.netns, &capture.naming.node_name)?;
-    let mode = match args.probe {
-        true => Mode::Probed,
-        false => Mode::Watched,
-    };
-    let diagnosis = Diagnosis::new(pair(args), mode);
+    let diagnosis = Diagnosis::new(pair(args), mode(args));
     let concluded = Rc::new(Cell::new(None));
     let quit = Arc::new(Notify::new());
     let filter = LiveFilterArgs {
@@ -189,28 +185,31 @@ fn conclusion(concluded: Option<Result<Conclusion, String>>) -> anyhow::Result<O
 
 /// Looks at other nodes.
 fn of_agents(args: &DiagnoseArgs) -> anyhow::Result<u8> {
+    refuse_unsendable(args)?;
     let mut capture = args.capture.clone();
     let duration = *capture.duration.get_or_insert(DURATION);
     let asking = Asking {
         cluster: &args.cluster,
         capture: &capture,
         expression: &[],
+        probe: args.probe,
     };
     let options = asking.options(Asked {
         selector: selector(args).map(Arc::new),
         ..Asked::default()
     })?;
     let stop = stop_on_signal()?;
-    let Some((_connections, cluster)) = asking.begin(&options, &stop)? else {
+    let Some((connections, cluster)) = asking.begin(&options, &stop)? else {
         return Ok(INTERRUPTED);
     };
     let quit = stop.clone();
     let quit = Box::new(move || {
         quit.set();
     });
+    let prober = args.probe.then(|| connections.prober()).transpose()?;
     let live = Live::new(
         watching(args, duration),
-        None,
+        prober,
         capture.hop_timeout,
         false,
         quit,
@@ -219,13 +218,20 @@ fn of_agents(args: &DiagnoseArgs) -> anyhow::Result<u8> {
     let sink = Box::new(Sink::stdout()?);
     let concluded = Rc::new(Cell::new(None));
     let played = player.run(|_| {
-        let diagnosis = Diagnosis::new(pair(args), Mode::Watched);
+        let diagnosis = Diagnosis::new(pair(args), mode(args));
         let concluded = Rc::clone(&concluded);
         let report = DiagnosisReport::new(diagnosis, format(args), Some(live), sink, concluded);
         Ok(vec![Box::new(report)])
     })?;
     let code = ended(&played, &capture);
     Ok(finish(code, conclusion(concluded.take())?))
+}
+
+fn mode(args: &DiagnoseArgs) -> Mode {
+    match args.probe {
+        true => Mode::Probed,
+        false => Mode::Watched,
+    }
 }
 
 /// What is watched, in words.

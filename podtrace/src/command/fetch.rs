@@ -53,6 +53,7 @@ pub(super) fn run(args: &RecordArgs) -> anyhow::Result<u8> {
         cluster: &args.cluster,
         capture: &args.capture,
         expression,
+        probe: false,
     };
     let stop = stop_on_signal()?;
     let Some(mut connections) = asking.connect(&stop)? else {

@@ -81,6 +81,7 @@ fn of_agents(args: &FlowsArgs) -> anyhow::Result<u8> {
         cluster: &args.cluster,
         capture: &args.capture,
         expression: &args.filter.expression,
+        probe: false,
     };
     let options = asking.options(asked(&args.filter.expression, &args.filter.chosen)?)?;
     let stop = stop_on_signal()?;

@@ -28,6 +28,7 @@ fn of_agents(args: &TraceArgs) -> anyhow::Result<u8> {
         cluster: &args.cluster,
         capture: &args.capture,
         expression: &args.filter.expression,
+        probe: false,
     };
     let ports = &args.capture.vxlan_port;
     let mut screen = Screen::new(options("trace", &args.view, 0, Limits::LIVE, ports)?)?;

@@ -1,4 +1,5 @@
 //! Three nodes, each with an agent, and one console.
+mod probe;
 mod record;
 
 use std::fs;
@@ -29,6 +30,11 @@ struct Cluster {
 
 impl Cluster {
     fn new(nodes: usize) -> Self {
+        Self::with(nodes, |_| &[])
+    }
+
+    /// `options`: more of them for the agent of each node.
+    fn with(nodes: usize, options: impl Fn(usize) -> &'static [&'static str]) -> Self {
         let lab = Lab::new(LabSpec {
             nodes,
             pods_per_node: 1,
@@ -52,6 +58,7 @@ impl Cluster {
                 .arg(format!("worker{}", node + 1));
             command.arg("--pods").arg(cluster._table.path());
             command.arg("--listen").arg(cluster.socket(node));
+            command.args(options(node));
             let mut agent = Process::spawn(command.stderr(Stdio::piped()));
             let words = agent.stderr.take().unwrap();
             let mut line = String::new();
