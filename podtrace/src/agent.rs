@@ -5,14 +5,19 @@
 //! nothing of a trace outlives its process.
 mod address;
 mod client;
+mod consoles;
 mod error;
+mod journal;
 mod listen;
+mod peer;
 mod probe;
 mod request;
+mod reread;
 mod server;
 mod stdio;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trace;
 
 pub use address::Address;

@@ -26,7 +26,7 @@ mod topology;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use agent::{AgentArgs, ClusterArgs};
+pub use agent::{AgentArgs, ClusterArgs, Place};
 pub use capture::{Attach, CaptureArgs, Feature, KernelArgs, LoadArgs, NamingArgs, ViewArgs};
 pub use control::ControlArgs;
 pub use detail::DetailArgs;

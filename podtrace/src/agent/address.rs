@@ -17,6 +17,15 @@ pub enum Address {
     },
     /// `unix:PATH`: an agent that listens there.
     Unix(PathBuf),
+    /// `tls://HOST:PORT`: an agent that listens at a port.
+    Tls {
+        /// Name or address, which its certificate has, too.
+        host: String,
+        /// Port.
+        port: u16,
+        /// The folder with the certificate of this side, which stands beside the address.
+        folder: Option<PathBuf>,
+    },
     /// `exec:COMMAND`: a command of the shell whose standard input and output lead to
     /// `podtrace agent --stdio`.
     Exec(String),
@@ -24,7 +33,7 @@ pub enum Address {
 
 /// Why text is no address.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{0}: it takes ssh://[USER@]HOST[:PORT], unix:PATH or exec:COMMAND")]
+#[error("{0}: it takes ssh://[USER@]HOST[:PORT], tls://HOST:PORT, unix:PATH or exec:COMMAND")]
 pub struct AddressError(&'static str);
 
 impl FromStr for Address {
@@ -37,8 +46,40 @@ impl FromStr for Address {
             Some(("exec", command)) if command.trim().is_empty() => Err(AddressError("no command")),
             Some(("exec", command)) => Ok(Self::Exec(command.to_owned())),
             Some(("ssh", rest)) => ssh(rest.strip_prefix("//").unwrap_or(rest)),
+            Some(("tls", rest)) => tls(rest.strip_prefix("//").unwrap_or(rest)),
+            Some(("tcp", _)) => Err(AddressError(
+                "agents take TLS at their ports, as both sides have to know each other",
+            )),
             _ => Err(AddressError("unknown kind of address")),
         }
+    }
+}
+
+/// `text`: what follows `tls://`.
+fn tls(text: &str) -> Result<Address, AddressError> {
+    let (host, port) = host_and_port(text.trim_end_matches('/'));
+    let is_host = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '_');
+    if host.is_empty() || !host.chars().all(is_host) {
+        return Err(AddressError("no host"));
+    }
+    let port = port.and_then(|port| port.parse().ok());
+    Ok(Address::Tls {
+        host: host.to_owned(),
+        port: port
+            .filter(|port| *port > 0)
+            .ok_or(AddressError("no port"))?,
+        folder: None,
+    })
+}
+
+/// A host, which may stand in brackets, and the port behind it.
+fn host_and_port(text: &str) -> (&str, Option<&str>) {
+    match text.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, "")) => (host, None),
+        Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or(port))),
+        None => text
+            .split_once(':')
+            .map_or((text, None), |(host, port)| (host, Some(port))),
     }
 }
 
@@ -47,13 +88,7 @@ fn ssh(text: &str) -> Result<Address, AddressError> {
     let text = text.trim_end_matches('/');
     let at = text.rfind('@').map_or(0, |at| at + 1);
     let (user, host) = text.split_at(at);
-    let (host, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, "")) => (host, None),
-        Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or(port))),
-        None => host
-            .split_once(':')
-            .map_or((host, None), |(host, port)| (host, Some(port))),
-    };
+    let (host, port) = host_and_port(host);
     // What begins with a hyphen would be an option of ssh.
     if host.is_empty() || host.starts_with('-') || user.starts_with('-') {
         return Err(AddressError("no host"));
@@ -87,6 +122,10 @@ impl fmt::Display for Address {
                 destination,
                 port: Some(port),
             } => write!(out, "ssh://{destination}:{port}"),
+            Self::Tls { host, port, .. } if host.contains(':') => {
+                write!(out, "tls://[{host}]:{port}")
+            }
+            Self::Tls { host, port, .. } => write!(out, "tls://{host}:{port}"),
             Self::Unix(path) => write!(out, "unix:{}", shown(path)),
             Self::Exec(command) => write!(out, "exec:{command}"),
         }
@@ -104,6 +143,8 @@ mod tests {
             "ssh://root@worker1:2222",
             "ssh://root@[fd00::1]:22",
             "unix:/run/podtrace/agent.sock",
+            "tls://worker1:9465",
+            "tls://[fd00::1]:9465",
             "exec:kubectl exec -i -n podtrace agent-x -- podtrace agent --stdio",
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
@@ -125,6 +166,12 @@ mod tests {
             "unix:",
             "exec: ",
             "http://worker1",
+            "tcp://worker1:9465",
+            "tls://worker1",
+            "tls://worker1:0",
+            "tls://:9465",
+            "tls://a b:9465",
+            "tls://fd00::1:9465",
         ] {
             assert!(text.parse::<Address>().is_err(), "{text}");
         }

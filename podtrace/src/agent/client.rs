@@ -2,7 +2,7 @@
 use std::{
     fs::File,
     future::ready,
-    io,
+    io, mem,
     os::{fd::OwnedFd, unix::net::UnixStream as Pipe},
     process::Stdio,
     sync::{Arc, Mutex, PoisonError},
@@ -32,6 +32,7 @@ use super::{
         HelloReply, HelloRequest, ProbeRequest, TimeRequest, TraceReply, agent_client::AgentClient,
         trace_reply::Part,
     },
+    tls,
 };
 use crate::{
     cause::chain,
@@ -48,6 +49,10 @@ const AGENT: &str = "sudo -n podtrace agent --stdio";
 const COMMAND_END: Duration = Duration::from_millis(500);
 /// Upper bound of a message: agents send at most 64 KiB of a session in one.
 const MESSAGE_MAX: usize = 1 << 20;
+/// Upper bounds of what is kept of an agent's words, in characters, and of how many notices.
+const HOST_MAX: usize = 253;
+const WORDS_MAX: usize = 4000;
+const NOTICES_MAX: usize = 16;
 
 /// What an agent may do that a console starts itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,6 +104,15 @@ impl Agent {
                 })?;
                 (over(stream).await?, None)
             }
+            Address::Tls { folder: None, .. } => {
+                let words = "tls:// takes --tls FOLDER, with the certificate of this console";
+                return Err(AgentError::Tls(words.to_owned()));
+            }
+            Address::Tls {
+                host,
+                port,
+                folder: Some(folder),
+            } => (over(tls::connect(host, *port, folder).await?).await?, None),
             Address::Exec(command) => by_command("sh", &["-c", command]).await?,
             Address::Ssh { destination, port } => {
                 let port = port.map(|port| port.to_string());
@@ -125,11 +139,14 @@ impl Agent {
             Ok(reply) => reply.into_inner(),
             Err(status) => return Err(why(status, command).await),
         };
-        let host = sanitize(&host);
+        let host = sanitize(&cut(&host, HOST_MAX));
         let nodes = match nodes.is_empty() {
             // It is older.
             true => vec![host.clone()],
-            false => nodes.iter().map(|name| sanitize(name)).collect(),
+            false => nodes
+                .iter()
+                .map(|name| sanitize(&cut(name, HOST_MAX)))
+                .collect(),
         };
         Ok(Self {
             client,
@@ -190,14 +207,22 @@ impl Agent {
         let rest = stream::once(asked_to_end).filter_map(|_| ready(None));
         let replies = self.client.trace(requests.chain(rest)).await?.into_inner();
         let (session, sender) = pipe().map_err(|error| AgentError::System("a pipe", error))?;
-        let failure = Failure::default();
+        let (failure, notices) = (Failure::default(), Notices::default());
         let (first, begun) = oneshot::channel();
-        tokio::spawn(receive(replies, sender, failure.clone(), first));
+        tokio::spawn(receive(
+            replies,
+            sender,
+            (failure.clone(), notices.clone()),
+            first,
+        ));
         match timeout(PATIENCE, begun).await {
             Ok(Ok(())) => Ok(Trace {
                 session,
-                end: Some(end),
-                failure,
+                control: Control {
+                    end: Some(end),
+                    failure,
+                    notices,
+                },
             }),
             Ok(Err(_)) => {
                 let why = failure.take();
@@ -245,29 +270,24 @@ impl Sender {
 pub struct Trace {
     /// Its session, as the bytes of a recording.
     pub session: File,
-    /// Dropped to end the trace.
-    end: Option<oneshot::Sender<()>>,
-    failure: Failure,
+    control: Control,
 }
 
 impl Trace {
     /// What ends the trace, and tells why it failed, once the session was taken.
     #[must_use]
     pub fn into_parts(self) -> (File, Control) {
-        let Self {
-            session,
-            end,
-            failure,
-        } = self;
-        (session, Control { end, failure })
+        (self.session, self.control)
     }
 }
 
 /// Ends a trace, and tells why it failed. The default has nothing to end.
 #[derive(Default)]
 pub struct Control {
+    /// Dropped to end the trace.
     end: Option<oneshot::Sender<()>>,
     failure: Failure,
+    notices: Notices,
 }
 
 impl Control {
@@ -283,12 +303,27 @@ impl Control {
         words.unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// What the agent tells of the trace, each once, safe to show.
+    #[must_use]
+    pub fn notices(&self) -> Vec<String> {
+        let mut notices = self
+            .notices
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        mem::take(&mut *notices)
+    }
+
     /// Why the session has ended before it was asked to, once.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
         self.failure.take()
     }
 }
+
+/// What the agent tells of the trace.
+#[derive(Clone, Default)]
+struct Notices(Arc<Mutex<Vec<String>>>);
 
 /// Why a session has ended, if it failed.
 #[derive(Clone, Default)]
@@ -318,6 +353,11 @@ async fn why(status: Status, command: Option<Child>) -> AgentError {
             reason: "what answers is no agent of podtrace".to_owned(),
         },
     }
+}
+
+/// The begin of a text.
+fn cut(text: &str, len: usize) -> String {
+    text.chars().take(len).collect()
 }
 
 /// A connection over a stream.
@@ -377,10 +417,10 @@ fn pipe() -> io::Result<(File, UnixStream)> {
 async fn receive(
     mut replies: Streaming<TraceReply>,
     mut session: UnixStream,
-    failure: Failure,
+    (failure, notices): (Failure, Notices),
     first: oneshot::Sender<()>,
 ) {
-    let mut first = Some(first);
+    let (mut first, mut told) = (Some(first), 0);
     loop {
         let part = match replies.message().await {
             Ok(Some(TraceReply { part })) => part,
@@ -397,10 +437,17 @@ async fn receive(
             }
             Some(Part::End(end)) => {
                 if !end.error.is_empty() {
-                    failure.set(sanitize_lines(&end.error));
+                    failure.set(sanitize_lines(&cut(&end.error, WORDS_MAX)));
                 }
                 return;
             }
+            Some(Part::Notice(words)) if told < NOTICES_MAX => {
+                told += 1;
+                let words = sanitize(&cut(&words, WORDS_MAX));
+                let mut notices = notices.0.lock().unwrap_or_else(PoisonError::into_inner);
+                notices.push(words);
+            }
+            Some(Part::Notice(_)) => {}
             // Of a newer agent.
             None => {}
         }

@@ -35,10 +35,16 @@ pub enum AgentError {
     /// It answers that it cannot, or the connection broke.
     #[error("{0}")]
     Refused(String),
-    /// The socket to listen at.
+    /// A certificate, a key, or an authority.
+    #[error("{0}")]
+    Tls(String),
+    /// The file that says who may ask.
+    #[error("{0}")]
+    Consoles(String),
+    /// The socket or port to listen at.
     #[error("failed to listen at {}", shown(.path))]
     Listen {
-        /// The socket.
+        /// The socket or port.
         path: PathBuf,
         /// Why.
         source: io::Error,

@@ -1,21 +1,40 @@
 //! Where an agent listens.
 use std::{
-    fs, io,
+    env, fs,
+    future::pending,
+    io,
     os::unix::{fs::FileTypeExt as _, net::UnixStream as Probe},
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 
 use futures_util::stream;
-use nix::sys::stat::{Mode, umask};
-use tokio::net::UnixListener;
+use nix::{
+    sys::stat::{Mode, umask},
+    unistd::{Uid, User},
+};
+use tokio::{net::UnixListener, sync::mpsc, task::JoinSet, time::sleep};
 use tonic::transport::Server;
 
 use super::{
     AgentError,
+    journal::Journal,
+    peer::{Link, Seats, Who},
     proto::agent_server::AgentServer,
     server::{ServeOptions, Service},
     stdio::Stdio,
+    tls::Port,
 };
+use crate::text::escape::shown;
+
+/// When it is tried again to accept connections after the system refused.
+pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Upper bound of a request.
+const REQUEST_MAX: usize = 256 << 10;
+/// Upper bounds of what a console sends before it asks for something.
+const HEADERS_MAX: u32 = 16 << 10;
+const STREAMS_MAX: u32 = 16;
 
 /// Where an agent listens.
 pub enum Listener {
@@ -23,7 +42,12 @@ pub enum Listener {
     Stdio,
     /// A Unix socket, which is removed at the end.
     Unix(Socket),
+    /// A port, with TLS.
+    Tls(Door),
 }
+
+/// A port where both sides show certificates.
+pub struct Door(Port);
 
 /// A Unix socket that its owner alone may connect to.
 pub struct Socket {
@@ -59,6 +83,28 @@ impl Listener {
     }
 }
 
+impl Listener {
+    /// Listens at a port, with what TLS takes from a folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be used, or the system refuses.
+    pub async fn tls(address: &str, folder: &Path) -> Result<Self, AgentError> {
+        Port::open(address, folder)
+            .await
+            .map(|port| Self::Tls(Door(port)))
+    }
+
+    /// Where it listens, safe to show.
+    #[must_use]
+    pub fn place(&self) -> String {
+        match self {
+            Self::Stdio => "standard input".to_owned(),
+            Self::Unix(socket) => shown(&socket.path),
+            Self::Tls(Door(port)) => format!("tcp://{}", port.address()),
+        }
+    }
+}
+
 impl Drop for Socket {
     fn drop(&mut self) {
         // Somebody may have removed it.
@@ -69,37 +115,94 @@ impl Drop for Socket {
 /// Serves until `end`, or until standard input ends.
 ///
 /// # Errors
-/// When the connections cannot be served any more.
+/// When the file of rights cannot be used, or connections cannot be served any more.
 pub async fn serve(
-    listener: Listener,
+    listeners: Vec<Listener>,
     options: ServeOptions,
     end: impl Future<Output = ()>,
 ) -> Result<(), AgentError> {
-    let server = Server::builder().add_service(AgentServer::new(Service::new(options)));
-    let served = match listener {
-        Listener::Stdio => {
-            let (stdio, ended) = Stdio::open();
-            let incoming = stream::iter([Ok::<_, io::Error>(stdio)]);
-            let until = async {
-                tokio::select! {
-                    _ = ended => {}
-                    () = end => {}
-                }
-            };
-            // The connection outlives the listener, which has no other.
-            let (served, ()) = tokio::join!(server.serve_with_incoming(incoming), until);
-            served
-        }
-        Listener::Unix(socket) => {
-            let incoming = stream::unfold(&socket.listener, |listener| async move {
-                let accepted = listener.accept().await.map(|(stream, _)| stream);
-                Some((accepted, listener))
-            });
-            tokio::select! {
-                served = server.serve_with_incoming(incoming) => served,
-                () = end => Ok(()),
+    let journal = Arc::new(Journal::new(options.tells));
+    let service = Service::new(options, Arc::clone(&journal))?;
+    let service = AgentServer::new(service).max_decoding_message_size(REQUEST_MAX);
+    let server = Server::builder()
+        .max_concurrent_streams(STREAMS_MAX)
+        .http2_max_header_list_size(HEADERS_MAX)
+        .add_service(service);
+    let seats = Arc::new(Seats::of_connections());
+    let (links, incoming) = mpsc::channel::<Link>(1);
+    // Dropped, and so aborted, at the end.
+    let mut accepting = JoinSet::new();
+    let mut over = None;
+    for listener in listeners {
+        journal.note(&format!("listening at {}", listener.place()));
+        let (journal, seats) = (Arc::clone(&journal), Arc::clone(&seats));
+        match listener {
+            Listener::Stdio => {
+                let (stdio, ended) = Stdio::open();
+                let (who, from) = (started_by(), "standard input".to_owned());
+                let link = Link::new(Box::new(stdio), who, from, &seats);
+                // There is one.
+                let link = link.map_err(AgentError::Refused)?;
+                let _ = links.send(link).await;
+                over = Some(ended);
+            }
+            Listener::Unix(socket) => {
+                accepting.spawn(socket.accept(journal, seats, links.clone()));
+            }
+            Listener::Tls(Door(port)) => {
+                accepting.spawn(port.accept(journal, seats, links.clone()));
             }
         }
+    }
+    let incoming = stream::unfold(incoming, |mut incoming| async {
+        let link = incoming.recv().await?;
+        Some((Ok::<_, io::Error>(link), incoming))
+    });
+    let ended = async {
+        match over {
+            Some(over) => drop(over.await),
+            None => pending().await,
+        }
     };
+    let served = tokio::select! {
+        served = server.serve_with_incoming(incoming) => served,
+        () = ended => Ok(()),
+        () = end => Ok(()),
+    };
+    // Until here: without senders, serving would end.
+    drop(links);
     served.map_err(|error| AgentError::Refused(crate::cause::chain(&error)))
+}
+
+impl Socket {
+    /// Accepts connections.
+    async fn accept(self, journal: Arc<Journal>, seats: Arc<Seats>, links: mpsc::Sender<Link>) {
+        loop {
+            let Ok((stream, _)) = self.listener.accept().await else {
+                sleep(ACCEPT_AGAIN).await;
+                continue;
+            };
+            // It has left by then if it is not known.
+            let Ok(cred) = stream.peer_cred() else {
+                continue;
+            };
+            let from = match cred.pid() {
+                Some(pid) => format!("process {pid}"),
+                None => "this machine".to_owned(),
+            };
+            let who = Who::Uid(cred.uid());
+            match Link::new(Box::new(stream), who.clone(), from.clone(), &seats) {
+                Ok(link) => drop(links.send(link).await),
+                Err(why) => journal.refused(&format!("{} from {from}", who.in_words()), &why),
+            }
+        }
+    }
+}
+
+/// Who has started this process: the user of sudo, or else its own.
+fn started_by() -> Who {
+    let user = Uid::current();
+    let sudo = env::var("SUDO_USER").ok().filter(|_| user.is_root());
+    let own = || User::from_uid(user).ok().flatten().map(|user| user.name);
+    Who::Login(sudo.or_else(own).unwrap_or_else(|| user.to_string()))
 }

@@ -1,41 +1,34 @@
 //! What an agent answers.
 use std::{
-    ffi::OsString,
-    path::PathBuf,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Instant,
+    ffi::OsString, future::pending, mem, path::PathBuf, pin::Pin, sync::Arc, time::Duration,
 };
 
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::{
     io::AsyncReadExt as _,
     process::ChildStdout,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{Semaphore, mpsc},
+    time::{Instant, sleep_until, timeout},
 };
-use tonic::{
-    Request, Response, Status, Streaming,
-    transport::server::{Connected, UdsConnectInfo},
-};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
+    AgentError,
+    consoles::{Consoles, Local, Rights},
+    error::PATIENCE,
+    journal::{End, Entry, Journal},
+    peer::{Peer, Seat, Seats},
     probe::probes,
     proto::{
         HelloReply, HelloRequest, ProbeReply, ProbeRequest, TimeReply, TimeRequest, TraceEnd,
         TraceReply, TraceRequest, agent_server::Agent, trace_reply::Part,
     },
     request::Request as Wanted,
-    stdio::Stdio,
     trace::Process,
 };
 use crate::{
     clock::monotonic_ns,
     model::probes::{Outcomes, Probes},
-    sink,
-    text::sanitize::sanitize,
 };
 
 /// Bytes of a session in one message.
@@ -43,6 +36,8 @@ const CHUNK: usize = 64 << 10;
 /// Messages that wait for the connection; behind them the process that traces waits, and counts
 /// what it does not record.
 const QUEUE: usize = 4;
+/// How much longer than it was to last a trace may take to end by itself.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// How an agent serves.
 #[derive(Clone, Debug)]
@@ -61,6 +56,10 @@ pub struct ServeOptions {
     pub prober: Option<fn(Probes) -> Result<Outcomes, String>>,
     /// How many traces run at a time at most.
     pub traces_max: usize,
+    /// Beyond so many events a second, a trace samples.
+    pub max_rate: Option<u64>,
+    /// The file that says which consoles may ask for what.
+    pub consoles: Option<PathBuf>,
     /// Whether it tells what is traced for whom.
     pub tells: bool,
 }
@@ -69,18 +68,100 @@ pub struct ServeOptions {
 #[derive(Clone)]
 pub(super) struct Service {
     options: Arc<ServeOptions>,
-    room: Arc<Semaphore>,
+    consoles: Arc<Consoles>,
+    journal: Arc<Journal>,
+    room: Arc<Seats>,
     /// One console sends at a time.
     sending: Arc<Semaphore>,
 }
 
 impl Service {
-    pub(super) fn new(options: ServeOptions) -> Self {
-        Self {
-            room: Arc::new(Semaphore::new(options.traces_max)),
+    /// # Errors
+    /// When the file of rights cannot be used.
+    pub(super) fn new(options: ServeOptions, journal: Arc<Journal>) -> Result<Self, AgentError> {
+        let local = Local {
+            payload: options.gives_payload,
+            probe: options.prober.is_some(),
+        };
+        let consoles = Consoles::new(options.consoles.as_deref(), local)?;
+        Ok(Self {
+            room: Arc::new(Seats::new(options.traces_max, "traces")),
             sending: Arc::new(Semaphore::new(1)),
             options: Arc::new(options),
+            consoles: Arc::new(consoles),
+            journal,
+        })
+    }
+
+    /// Who asks, and for what they may.
+    fn admit<T>(&self, request: &Request<T>) -> Result<(Arc<Peer>, Rights), Status> {
+        let peer = request.extensions().get::<Arc<Peer>>();
+        let peer = peer.ok_or_else(|| Status::internal("nobody knows who asks"))?;
+        match self.consoles.rights(&peer.who, &self.journal) {
+            Some(rights) => Ok((Arc::clone(peer), rights)),
+            None => Err(self.refuse(
+                peer,
+                Status::permission_denied(format!(
+                    "{} may not trace there\nhint: a [[console]] in the agent's file of --consoles \
+                     lets one",
+                    peer.who.in_words()
+                )),
+            )),
         }
+    }
+
+    fn refuse(&self, peer: &Peer, status: Status) -> Status {
+        let who = format!("{} from {}", peer.who.in_words(), peer.from);
+        self.journal.refused(&who, status.message());
+        status
+    }
+
+    /// What is to be traced for whom, with a place for it; what was changed of it is said.
+    fn grant(
+        &self,
+        (peer, rights): (&Peer, &Rights),
+        message: TraceRequest,
+    ) -> Result<(Wanted, Granted), Status> {
+        let mut wanted = Wanted::of(message).map_err(Status::invalid_argument)?;
+        if wanted.payload && !rights.payload {
+            return Err(Status::permission_denied(
+                "the agent gives out headers only\nhint: it may be started with --payload, or with \
+                 payload = true in its file of --consoles",
+            ));
+        }
+        let asked = wanted.in_words();
+        let each_max = rights.traces_max.unwrap_or(usize::MAX);
+        let seat = self.room.take_below(&peer.who, each_max).map_err(|why| {
+            Status::resource_exhausted(format!(
+                "{why}\nhint: the agent may be started with --max-traces"
+            ))
+        })?;
+        let notices = rights.bound(&mut wanted, self.options.max_rate);
+        let granted = Granted {
+            entry: self.journal.begin(peer, &asked),
+            journal: Arc::clone(&self.journal),
+            until: wanted.duration.map(|lasts| Instant::now() + lasts + GRACE),
+            notices,
+            _seat: seat,
+        };
+        Ok((wanted, granted))
+    }
+}
+
+/// A trace that may run.
+struct Granted {
+    entry: Entry,
+    journal: Arc<Journal>,
+    /// When it ends, whatever its console does.
+    until: Option<Instant>,
+    /// What the console is told before.
+    notices: Vec<String>,
+    _seat: Seat,
+}
+
+impl Drop for Granted {
+    fn drop(&mut self) {
+        self.journal.end(&self.entry);
     }
 }
 
@@ -88,34 +169,36 @@ type Replies = Pin<Box<dyn Stream<Item = Result<TraceReply, Status>> + Send>>;
 
 #[tonic::async_trait]
 impl Agent for Service {
-    async fn hello(&self, _: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
+    async fn hello(&self, request: Request<HelloRequest>) -> Result<Response<HelloReply>, Status> {
+        let (_, rights) = self.admit(&request)?;
         Ok(Response::new(HelloReply {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: self.options.host.clone(),
-            gives_payload: self.options.gives_payload,
+            gives_payload: rights.payload,
             nodes: self.options.nodes.clone(),
-            gives_probe: self.options.prober.is_some(),
+            gives_probe: rights.probe && self.options.prober.is_some(),
         }))
     }
 
-    async fn time(&self, _: Request<TimeRequest>) -> Result<Response<TimeReply>, Status> {
+    async fn time(&self, request: Request<TimeRequest>) -> Result<Response<TimeReply>, Status> {
+        self.admit(&request)?;
         let now = monotonic_ns().map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(TimeReply { monotonic_ns: now }))
     }
 
     async fn probe(&self, request: Request<ProbeRequest>) -> Result<Response<ProbeReply>, Status> {
-        let who = peer(&request);
-        let Some(prober) = self.options.prober else {
-            return Err(Status::permission_denied(
-                "the agent sends no packets\nhint: it may be started with --probe",
-            ));
+        let (peer, rights) = self.admit(&request)?;
+        let Some(prober) = self.options.prober.filter(|_| rights.probe) else {
+            let words = "the agent sends no packets\nhint: it may be started with --probe, and with \
+                         probe = true in its file of --consoles";
+            return Err(self.refuse(&peer, Status::permission_denied(words)));
         };
         let probes = probes(request.into_inner()).map_err(Status::invalid_argument)?;
         let turn = Arc::clone(&self.sending).acquire_owned().await;
         let turn = turn.map_err(|_closed| Status::unavailable("the agent ends"))?;
-        if self.options.tells {
-            sink::tell(&format!("for {} it sends {probes}", sanitize(&who)));
-        }
+        let (who, from) = (peer.who.in_words(), &peer.from);
+        self.journal
+            .note(&format!("for {who} from {from} it sends {probes}"));
         // It goes on if the console leaves: the next one waits for its end.
         let sent = tokio::task::spawn_blocking(move || {
             let _turn = turn;
@@ -134,33 +217,23 @@ impl Agent for Service {
         &self,
         request: Request<Streaming<TraceRequest>>,
     ) -> Result<Response<Replies>, Status> {
-        let who = peer(&request);
+        let (peer, rights) = self.admit(&request)?;
         let mut requests = request.into_inner();
-        let Some(message) = requests.message().await? else {
+        let message = timeout(PATIENCE, requests.message()).await;
+        let message = message.map_err(|_elapsed| Status::deadline_exceeded("no request came"))?;
+        let Some(message) = message? else {
             return Err(Status::invalid_argument("nothing was asked for"));
         };
-        let wanted = Wanted::of(message).map_err(Status::invalid_argument)?;
-        if wanted.payload && !self.options.gives_payload {
-            return Err(Status::permission_denied(
-                "the agent gives out headers only\nhint: it may be started with --payload",
-            ));
-        }
-        let room = Arc::clone(&self.room).try_acquire_owned();
-        let room = room.map_err(|_error| {
-            Status::resource_exhausted(format!(
-                "{} traces run there already\nhint: the agent may be started with --max-traces",
-                self.options.traces_max
-            ))
-        })?;
+        let granted = self.grant((&peer, &rights), message);
+        let (wanted, granted) = granted.map_err(|status| self.refuse(&peer, status))?;
         let mut arguments = wanted.arguments();
         // Before the expression, which is the last one.
         let at = arguments.len() - usize::from(!wanted.expression.is_empty());
         arguments.splice(at..at, self.options.arguments.iter().cloned());
         let (process, session) = Process::start(&self.options.program, &arguments)
             .map_err(|error| Status::internal(format!("failed to run podtrace: {error}")))?;
-        let log = Log::begin(self.options.tells, &format!("{who}: {}", wanted.in_words()));
         let (replies, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(forward(process, session, requests, replies, (log, room)));
+        tokio::spawn(forward(process, session, requests, replies, granted));
         let queue = stream::unfold(queue, |mut queue| async {
             let reply = queue.recv().await?;
             Some((reply, queue))
@@ -169,14 +242,40 @@ impl Agent for Service {
     }
 }
 
-/// Hands the session on until it ends, or the console leaves.
+/// Hands the session on until it ends, the console leaves, or its time is over.
 async fn forward(
+    process: Process,
+    session: ChildStdout,
+    requests: Streaming<TraceRequest>,
+    replies: mpsc::Sender<Result<TraceReply, Status>>,
+    mut granted: Granted,
+) {
+    let over = granted.until;
+    let late = async {
+        match over {
+            Some(over) => sleep_until(over).await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        () = hand_on(process, session, requests, &replies, &mut granted) => {}
+        // A console that does not read has no longer a trace than others.
+        () = late => granted.entry.end = End::Late,
+    }
+}
+
+async fn hand_on(
     mut process: Process,
     mut session: ChildStdout,
     mut requests: Streaming<TraceRequest>,
-    replies: mpsc::Sender<Result<TraceReply, Status>>,
-    (mut log, _room): (Log, OwnedSemaphorePermit),
+    replies: &mpsc::Sender<Result<TraceReply, Status>>,
+    granted: &mut Granted,
 ) {
+    for words in mem::take(&mut granted.notices) {
+        if send(replies, Part::Notice(words)).await.is_err() {
+            return;
+        }
+    }
     tokio::select! {
         () = process.begin() => {}
         () = replies.closed() => return,
@@ -204,18 +303,23 @@ async fn forward(
         let part = match read {
             Ok(0) | Err(_) => break,
             Ok(len) => {
-                log.bytes += len as u64;
+                granted.entry.bytes += len as u64;
                 Part::Session(bytes)
             }
         };
-        if send(&replies, part).await.is_err() {
+        if send(replies, part).await.is_err() {
             return;
         }
     }
-    let error = process.end().await.unwrap_or_default();
-    log.error.clone_from(&error);
+    let error = process.end().await;
+    granted.entry.end = match &error {
+        Some(why) => End::Failed(why.clone()),
+        None if is_asked_to_end => End::Asked,
+        None => End::Over,
+    };
     // It may have left meanwhile.
-    let _ = send(&replies, Part::End(TraceEnd { error })).await;
+    let error = error.unwrap_or_default();
+    let _ = send(replies, Part::End(TraceEnd { error })).await;
 }
 
 async fn send(
@@ -223,74 +327,4 @@ async fn send(
     part: Part,
 ) -> Result<(), mpsc::error::SendError<Result<TraceReply, Status>>> {
     replies.send(Ok(TraceReply { part: Some(part) })).await
-}
-
-/// Who asks, in words.
-fn peer<T>(request: &Request<T>) -> String {
-    let extensions = request.extensions();
-    if let Some(info) = extensions.get::<UdsConnectInfo>()
-        && let Some(cred) = info.peer_cred
-    {
-        return match cred.pid() {
-            Some(pid) => format!("user {}, process {pid}", cred.uid()),
-            None => format!("user {}", cred.uid()),
-        };
-    }
-    if extensions
-        .get::<<Stdio as Connected>::ConnectInfo>()
-        .is_some()
-    {
-        return "standard input".to_owned();
-    }
-    "a console".to_owned()
-}
-
-/// Tells what is traced for whom, and for how long.
-struct Log {
-    tells: bool,
-    number: u64,
-    since: Instant,
-    bytes: u64,
-    error: String,
-}
-
-static TRACES: AtomicU64 = AtomicU64::new(1);
-
-impl Log {
-    fn begin(tells: bool, what: &str) -> Self {
-        let number = TRACES.fetch_add(1, Ordering::Relaxed);
-        if tells {
-            sink::tell(&format!("trace {number} for {}", sanitize(what)));
-        }
-        Self {
-            tells,
-            number,
-            since: Instant::now(),
-            bytes: 0,
-            error: String::new(),
-        }
-    }
-}
-
-impl Drop for Log {
-    fn drop(&mut self) {
-        if !self.tells {
-            return;
-        }
-        let Self {
-            number,
-            since,
-            bytes,
-            error,
-            ..
-        } = self;
-        let seconds = since.elapsed().as_secs_f64();
-        let failed = match error.lines().next() {
-            Some(error) => format!(", failed: {}", sanitize(error)),
-            None => String::new(),
-        };
-        sink::tell(&format!(
-            "trace {number} ended after {seconds:.1} s, {bytes} bytes{failed}"
-        ));
-    }
 }

@@ -9,7 +9,6 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, Join, ReadBuf, Stdin, Stdout, join},
     sync::oneshot,
 };
-use tonic::transport::server::Connected;
 
 /// Standard input and output of this process.
 pub(super) struct Stdio {
@@ -18,24 +17,12 @@ pub(super) struct Stdio {
     _over: oneshot::Sender<()>,
 }
 
-/// How a request over [`Stdio`] is recognised.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct OverStdio;
-
 impl Stdio {
     /// The connection, and what tells its end.
     pub(super) fn open() -> (Self, oneshot::Receiver<()>) {
         let (over, ended) = oneshot::channel();
         let ends = join(tokio::io::stdin(), tokio::io::stdout());
         (Self { ends, _over: over }, ended)
-    }
-}
-
-impl Connected for Stdio {
-    type ConnectInfo = OverStdio;
-
-    fn connect_info(&self) -> OverStdio {
-        OverStdio
     }
 }
 

@@ -1,4 +1,7 @@
 //! Agents whose program is a script, over real sockets.
+#[cfg(feature = "tls")]
+mod tls;
+
 use std::{
     fs,
     io::Read as _,
@@ -25,24 +28,15 @@ struct Served {
 impl Served {
     /// `script`: what traces, instead of podtrace.
     fn new(script: &str, change: impl FnOnce(&mut ServeOptions)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let program = folder.path().join("podtrace");
-        fs::write(&program, format!("#!/bin/sh\necho ready >&2\n{script}\n")).unwrap();
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-        let mut options = ServeOptions {
-            program,
-            arguments: Vec::new(),
-            host: "worker1".to_owned(),
-            nodes: vec!["node1".to_owned()],
-            prober: None,
-            gives_payload: false,
-            traces_max: 1,
-            tells: false,
-        };
+        let (folder, mut options) = prepared(script);
         change(&mut options);
         let listener = Listener::unix(&folder.path().join("agent")).unwrap();
+        Self::at(vec![listener], options, folder)
+    }
+
+    fn at(listeners: Vec<Listener>, options: ServeOptions, folder: TempDir) -> Self {
         let (end, ended) = oneshot::channel::<()>();
-        tokio::spawn(serve(listener, options, async {
+        tokio::spawn(serve(listeners, options, async {
             let _ = ended.await;
         }));
         Self { folder, _end: end }
@@ -61,6 +55,27 @@ impl Served {
     fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// A folder with a program that is this script, and an agent that runs it.
+fn prepared(script: &str) -> (TempDir, ServeOptions) {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("podtrace");
+    fs::write(&program, format!("#!/bin/sh\necho ready >&2\n{script}\n")).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let options = ServeOptions {
+        program,
+        arguments: Vec::new(),
+        host: "worker1".to_owned(),
+        nodes: vec!["node1".to_owned()],
+        prober: None,
+        gives_payload: false,
+        traces_max: 1,
+        max_rate: None,
+        consoles: None,
+        tells: false,
+    };
+    (folder, options)
 }
 
 /// Reads a session to its end.

@@ -4,10 +4,12 @@
 //! file that a line contradicts can be left out.
 use std::path::PathBuf;
 
+use crate::agent::Address;
+
 use super::{
-    CaptureArgs, ClusterArgs, Command, DiagnoseArgs, DiagnoseProtocol, ExportArgs, ExportFormat,
-    ExtcapArgs, FileArgs, Flow, FlowsArgs, Format, InputArgs, LiveFilterArgs, RecordArgs,
-    ReplayArgs, ScopeArgs, TimeStyle, TraceArgs, ViewArgs, WriteArgs,
+    AgentArgs, CaptureArgs, ClusterArgs, Command, DiagnoseArgs, DiagnoseProtocol, ExportArgs,
+    ExportFormat, ExtcapArgs, FileArgs, Flow, FlowsArgs, Format, InputArgs, LiveFilterArgs, Place,
+    RecordArgs, ReplayArgs, ScopeArgs, TimeStyle, TraceArgs, ViewArgs, WriteArgs,
 };
 
 impl ViewArgs {
@@ -129,6 +131,15 @@ impl FileArgs {
 impl ClusterArgs {
     /// What other nodes do not do. `others`: whether each was asked for.
     fn contradiction<const N: usize>(&self, others: [(bool, &str); N]) -> Option<String> {
+        let is_tls = |address: &Address| matches!(address, Address::Tls { .. });
+        if let Some(address) = self.agents.iter().find(|address| is_tls(address))
+            && self.tls.is_none()
+        {
+            return Some(format!(
+                "{address} takes --tls FOLDER, with tls.crt, tls.key and ca.crt: both sides show \
+                 certificates"
+            ));
+        }
         let of_agents = |(_, name): &(bool, &str)| {
             format!(
                 "{name} is for this node, and --agent for others\nhint: give it to podtrace on that \
@@ -137,6 +148,27 @@ impl ClusterArgs {
         };
         let given = others.iter().find(|(is_given, _)| *is_given);
         given.filter(|_| !self.agents.is_empty()).map(of_agents)
+    }
+}
+
+impl AgentArgs {
+    /// What would let anybody in.
+    fn contradiction(&self) -> Option<String> {
+        let port = self.listen.iter().find_map(|place| match place {
+            Place::Port(port) => Some(port),
+            Place::Path(_) => None,
+        });
+        match (port, &self.tls) {
+            (Some(port), None) => Some(format!(
+                "tcp://{port} takes --tls FOLDER, with tls.crt, tls.key and ca.crt: without TLS, \
+                 anyone who reaches the port would see the node's packets, and nobody would know who\n\
+                 hint: --listen PATH is for this machine alone"
+            )),
+            (None, Some(_)) => {
+                Some("--tls is for a port\nhint: --listen tcp://0.0.0.0:9465".into())
+            }
+            _ => None,
+        }
     }
 }
 
@@ -341,12 +373,12 @@ impl Command {
             Self::Flows(args) => args.contradiction(),
             Self::Diagnose(args) => args.contradiction(),
             Self::Extcap(args) => args.contradiction(),
+            Self::Agent(args) => args.contradiction(),
             Self::Topology(_)
             | Self::Doctor(_)
             | Self::Demo(_)
             | Self::Lab(_)
             | Self::Cleanup
-            | Self::Agent(_)
             | Self::Manifest(_)
             | Self::Mcp(_)
             | Self::Schema { .. }

@@ -1,7 +1,7 @@
 //! `podtrace agent`: serves the sessions of its node.
 use std::{ffi::OsString, path::PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use nix::unistd::gethostname;
 
 use super::{
@@ -10,11 +10,10 @@ use super::{
 };
 use crate::{
     agent::{Listener, ServeOptions, serve},
-    cli::AgentArgs,
+    cli::{AgentArgs, Place},
     model::probes::{Outcomes, Probes},
     prober::Prober,
     signals::Signals,
-    sink,
     text::escape::shown,
 };
 
@@ -33,8 +32,10 @@ pub(super) fn run(args: &AgentArgs) -> anyhow::Result<u8> {
         gives_payload: args.payload,
         prober: args.probe.then_some(send as fn(_) -> _),
         traces_max: args.max_traces as usize,
+        max_rate: args.max_rate,
+        consoles: args.consoles.clone(),
         // Over standard input and output, its console is told everything.
-        tells: args.listen.is_some(),
+        tells: !args.stdio,
     };
     // It only hands bytes on: to wake other threads would cost more than it saves.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -43,15 +44,18 @@ pub(super) fn run(args: &AgentArgs) -> anyhow::Result<u8> {
         .context("failed to start the runtime")?;
     let served = runtime.block_on(async {
         let mut signals = Signals::listen_as_service()?;
-        let listener = match &args.listen {
-            Some(path) => {
-                let listener = Listener::unix(path)?;
-                sink::tell(&format!("listening at {}", shown(path)));
-                listener
-            }
-            None => Listener::Stdio,
-        };
-        serve(listener, options, signals.next()).await?;
+        let mut listeners = Vec::new();
+        for place in &args.listen {
+            listeners.push(match (place, &args.tls) {
+                (Place::Path(path), _) => Listener::unix(path)?,
+                (Place::Port(port), Some(folder)) => Listener::tls(port, folder).await?,
+                (Place::Port(port), None) => bail!("tcp://{port} takes --tls"),
+            });
+        }
+        if args.stdio {
+            listeners.push(Listener::Stdio);
+        }
+        serve(listeners, options, signals.next()).await?;
         anyhow::Ok(())
     });
     // Nobody waits for standard input any more.

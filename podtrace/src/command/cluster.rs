@@ -177,13 +177,13 @@ impl Asking<'_> {
     /// Connects to all agents; none if a signal came first.
     pub(super) fn connect(&self, stop: &Stop) -> anyhow::Result<Option<Connections>> {
         let mut connections = Connections::new()?;
-        let addresses = &self.cluster.agents;
+        let addresses = self.cluster.addresses();
         let allow = Allow {
             payload: self.cluster.payload,
             probe: self.probe,
         };
         let reached = connections.run(async |agents| {
-            let reached = reach(addresses, allow, stop).await?;
+            let reached = reach(&addresses, allow, stop).await?;
             let is_there = reached.is_some();
             agents.extend(reached.into_iter().flatten());
             Ok(is_there)

@@ -192,8 +192,14 @@ impl Cluster {
         }
     }
 
-    /// Tells which sessions have failed since it was last asked.
+    /// Tells which sessions have failed since it was last asked, and what agents tell of theirs.
     pub(super) fn tell_ends(&mut self, pipeline: &mut Pipeline) {
+        for feed in &self.feeds {
+            for words in feed.control.notices() {
+                let nodes = feed.info.nodes.join(", ");
+                pipeline.notice(&sanitize(&format!("{nodes} ({}): {words}", feed.name)));
+            }
+        }
         for feed in self.feeds.iter_mut().filter(|feed| !feed.is_told) {
             if let Some(why) = feed.control.failure() {
                 feed.is_told = true;
