@@ -1,8 +1,8 @@
 //! Traces of other nodes, by their agents.
-use std::fs::File;
+use std::{fs::File, time::Duration};
 
 use anyhow::{Context as _, bail};
-use tokio::{runtime::Runtime, task::JoinSet};
+use tokio::{runtime::Runtime, task::JoinSet, time::timeout};
 
 use super::{
     FINE, INTERRUPTED, LOST,
@@ -33,6 +33,8 @@ use crate::{
 
 /// How often each agent is asked for its time before packets are shown.
 const ROUNDS: usize = 4;
+/// How long the begin of a session may take once its first bytes are there.
+const BEGIN: Duration = Duration::from_secs(5);
 
 /// What is asked of which agents.
 pub(super) struct Asking<'a> {
@@ -314,7 +316,12 @@ async fn begin(
             // The sessions end when their agents say so.
             ..ReaderOptions::default()
         };
-        let feed = Feed::begin(reached.name.clone(), trace, (reader, &clocks), number)?;
+        let name = reached.name.clone();
+        let watch = clocks.watch(number);
+        let feed = in_time(name.clone(), move || {
+            Feed::begin(name, trace, (reader, watch))
+        })
+        .await?;
         feeds.push(feed);
     }
     refuse_twice(feeds.iter().map(|feed| (feed.name(), feed.nodes())))?;
@@ -325,6 +332,19 @@ async fn begin(
         .collect();
     compare(&mut clocked, &clocks.messages()).await?;
     Ok(Some(Cluster::new(feeds, clocks)))
+}
+
+/// Reads the begin of a session: one may send anything, and nothing of a session.
+async fn in_time(
+    name: String,
+    begin: impl FnOnce() -> anyhow::Result<Feed> + Send + 'static,
+) -> anyhow::Result<Feed> {
+    // It ends when the connection does, if not before.
+    let reading = tokio::task::spawn_blocking(begin);
+    match timeout(BEGIN, reading).await {
+        Ok(read) => read.context("a reader's task failed")?,
+        Err(_elapsed) => bail!("{name} sent no session within {} s", BEGIN.as_secs()),
+    }
 }
 
 /// Refuses two agents of one node, whose packets would be seen twice. `agents`: where they are, and

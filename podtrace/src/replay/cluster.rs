@@ -19,7 +19,7 @@ use crate::{
     pipeline::Pipeline,
     session::{
         format::SectionInfo,
-        reader::{Ahead, Reader, ReaderOptions},
+        reader::{Ahead, Reader, ReaderOptions, Watch},
     },
     signals::Stop,
     text::{count::counted, sanitize::sanitize},
@@ -64,18 +64,17 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Reads the begin of a session. `number`: its place among those of all nodes.
+    /// Reads the begin of a session, for which it waits. `watch`: of [`Clocks::watch`].
     ///
     /// # Errors
     /// When it is no session of podtrace.
     pub(crate) fn begin(
         name: String,
         (pipe, control): (File, Control),
-        (options, clocks): (ReaderOptions, &Clocks),
-        number: usize,
+        (options, watch): (ReaderOptions, Watch),
     ) -> anyhow::Result<Self> {
         let reader = Reader::over(Path::new(&name), pipe, options)?;
-        let mut session = Ahead::live(reader, clocks.watch(number))?;
+        let mut session = Ahead::live(reader, watch)?;
         let Some(info) = session.peek_section()?.cloned() else {
             anyhow::bail!("{name} streams no session of podtrace");
         };

@@ -40,8 +40,7 @@ pub(super) fn follow(
         Feed::begin(
             format!("unix:{number}"),
             session,
-            (options(), &clocks),
-            number,
+            (options(), clocks.watch(number)),
         )
         .unwrap()
     });

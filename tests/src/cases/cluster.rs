@@ -16,6 +16,8 @@ use podtrace::lab::{Lab, LabPod, LabSpec};
 use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
 
+mod hostile;
+
 use super::tracer::{Process, Tracer, podtrace};
 
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -135,7 +135,7 @@ impl File<'_> {
                 "max-duration" => duration(value).map(|max| rights.duration_max = Some(max)),
                 "expression" => expression(value).map(|text| rights.expression = Some(text)),
                 _ => {
-                    let known = listed(KEYS.into_iter(), Some(key));
+                    let known = listed(KEYS, Some(key));
                     Err(format!("no such key\nhint: there is {known}"))
                 }
             };

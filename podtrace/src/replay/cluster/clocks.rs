@@ -108,7 +108,7 @@ impl Clocks {
     }
 
     /// Watches the packets of a session.
-    pub(super) fn watch(&self, session: usize) -> Watch {
+    pub(crate) fn watch(&self, session: usize) -> Watch {
         let (seen, reached) = (Arc::clone(&self.seen), Arc::clone(&self.reached));
         let mut uplinks = Uplinks::default();
         Box::new(move |item, event| {
