@@ -14,5 +14,6 @@ mod runs;
 mod sample;
 mod selected;
 mod services;
+mod tapped_late;
 mod ties;
 mod tracked;

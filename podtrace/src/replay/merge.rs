@@ -292,7 +292,7 @@ impl Merge {
                 pipeline.world_mut().silent.remove(&node);
             }
         }
-        if !stream.has_started && has_time {
+        if !stream.has_started && has_time && stream.is_tapped() {
             stream.has_started = true;
             for node in stream.nodes() {
                 pipeline.world_mut().silent.remove(&node);

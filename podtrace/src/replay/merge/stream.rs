@@ -61,6 +61,8 @@ pub struct Stream {
     /// Whether there are others.
     pub(super) is_merged: bool,
     pub(super) has_started: bool,
+    /// From when on it has taps, by its own clock: its first ticks are of the time before.
+    tapped_ns: u64,
     /// Time of its first event or tick.
     pub(super) first_ns: Option<u64>,
     /// Whether its own ticks advance its time.
@@ -130,6 +132,7 @@ impl Stream {
             shift_ns: 0,
             is_merged: false,
             has_started: false,
+            tapped_ns: 0,
             first_ns: None,
             has_ticks: false,
             is_over: false,
@@ -267,7 +270,9 @@ impl Stream {
         let mut ns = 0;
         if item.has_time() {
             ns = self.corrected().ns(own_ns).saturating_sub(slack_ns);
-            self.first_ns.get_or_insert(ns);
+            if self.is_tapped() {
+                self.first_ns.get_or_insert(ns);
+            }
         }
         // Items later in the file happened later.
         self.now_ns = self.before_ns.max(ns);
@@ -275,6 +280,11 @@ impl Stream {
             ns: self.now_ns,
             is_arrival,
         }
+    }
+
+    /// Whether it had taps at the time of the item that was read last.
+    pub(super) fn is_tapped(&self) -> bool {
+        self.own_ns >= self.tapped_ns
     }
 
     /// Takes the next item that was read, with its times by the reference clock.
@@ -292,7 +302,14 @@ impl Stream {
                 passed_over.until_ns = corrected.ns(passed_over.until_ns);
             }
             Item::Tick(tick) => tick.now_ns = corrected.ns(tick.now_ns),
-            Item::Update(_, update) => update.map_times(|ns| corrected.ns(ns)),
+            Item::Update(_, update) => {
+                if let Update::Attaching { ts_ns, .. } = update
+                    && self.untapped.is_empty()
+                {
+                    self.tapped_ns = *ts_ns;
+                }
+                update.map_times(|ns| corrected.ns(ns));
+            }
             Item::Loss(span) | Item::NotRecorded(span) => span.map_times(|ns| corrected.ns(ns)),
             _ => {}
         }
