@@ -1,16 +1,31 @@
 //! Clocks: events carry CLOCK_MONOTONIC, people read UTC.
 pub mod nodes;
 
-use std::{io, time::Duration};
+use std::{fs, io, sync::LazyLock, time::Duration};
 
 /// CLOCK_MONOTONIC in nanoseconds, the clock of `bpf_ktime_get_ns`.
 ///
 /// # Errors
 /// When the clock cannot be read.
 pub fn monotonic_ns() -> io::Result<u64> {
+    static AHEAD_NS: LazyLock<i128> = LazyLock::new(|| {
+        let offsets = fs::read_to_string("/proc/self/timens_offsets");
+        ahead_ns(&offsets.unwrap_or_default())
+    });
     let now = nix::time::clock_gettime(nix::time::ClockId::CLOCK_MONOTONIC)?;
     let ns = i128::from(now.tv_sec()) * 1_000_000_000 + i128::from(now.tv_nsec());
-    u64::try_from(ns).map_err(io::Error::other)
+    u64::try_from(ns - *AHEAD_NS).map_err(io::Error::other)
+}
+
+/// By how much a time namespace is ahead of the clock by which the kernel times packets
+/// (time_namespaces(7)).
+fn ahead_ns(offsets: &str) -> i128 {
+    let of = |line: &str| {
+        let mut words = line.strip_prefix("monotonic")?.split_whitespace();
+        let mut number = || words.next()?.parse::<i128>().ok();
+        Some(number()? * 1_000_000_000 + number()?)
+    };
+    offsets.lines().find_map(of).unwrap_or_default()
 }
 
 /// UTC in nanoseconds since 1970.
@@ -61,4 +76,25 @@ pub fn both_ns() -> io::Result<(u64, i64)> {
 pub fn epoch_ns() -> io::Result<i128> {
     let (monotonic_ns, utc_ns) = both_ns()?;
     Ok(i128::from(utc_ns) - i128::from(monotonic_ns))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_namespaces_are_taken_off() {
+        for (offsets, ns) in [
+            ("", 0),
+            (
+                "monotonic           0         0\nboottime            0         0\n",
+                0,
+            ),
+            ("boottime 7 0\nmonotonic  18000  5\n", 18_000_000_000_005),
+            ("monotonic  -3  500000000\n", -2_500_000_000),
+            ("monotonic x\n", 0),
+        ] {
+            assert_eq!(ahead_ns(offsets), ns, "{offsets}");
+        }
+    }
 }

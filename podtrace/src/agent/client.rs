@@ -26,7 +26,7 @@ use tower::service_fn;
 
 use super::{
     Address, AgentError, Request,
-    error::{PATIENCE, in_words},
+    error::{PATIENCE, WORDS_MAX, in_words},
     probe::outcomes,
     proto::{
         HelloReply, HelloRequest, ProbeRequest, TimeRequest, TraceReply, agent_client::AgentClient,
@@ -49,9 +49,8 @@ const AGENT: &str = "sudo -n podtrace agent --stdio";
 const COMMAND_END: Duration = Duration::from_millis(500);
 /// Upper bound of a message: agents send at most 64 KiB of a session in one.
 const MESSAGE_MAX: usize = 1 << 20;
-/// Upper bounds of what is kept of an agent's words, in characters, and of how many notices.
+/// Upper bounds of what is kept of an agent's name, in characters, and of how many notices.
 const HOST_MAX: usize = 253;
-const WORDS_MAX: usize = 4000;
 const NOTICES_MAX: usize = 16;
 
 /// What an agent may do that a console starts itself.
@@ -205,7 +204,8 @@ impl Agent {
         let requests = stream::iter([request.to_message()]);
         // The stream of requests ends when the trace is to.
         let rest = stream::once(asked_to_end).filter_map(|_| ready(None));
-        let replies = self.client.trace(requests.chain(rest)).await?.into_inner();
+        let asked = timeout(PATIENCE, self.client.trace(requests.chain(rest))).await;
+        let replies = asked.map_err(|_elapsed| AgentError::SILENT)??.into_inner();
         let (session, sender) = pipe().map_err(|error| AgentError::System("a pipe", error))?;
         let (failure, notices) = (Failure::default(), Notices::default());
         let (first, begun) = oneshot::channel();

@@ -6,11 +6,18 @@ use tonic::{Code, Status};
 
 use crate::{
     cause::{causes, has_answer},
-    text::{escape::shown, sanitize::sanitize, system_error::without_numbers},
+    text::{
+        escape::shown,
+        sanitize::{sanitize, sanitize_lines},
+        system_error::without_numbers,
+    },
 };
 
 /// How long an agent may take to answer.
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Upper bound of what is kept of an agent's words, in characters.
+pub(super) const WORDS_MAX: usize = 1000;
 
 /// Why an agent could not be reached, or failed.
 #[derive(Debug, Error)]
@@ -74,7 +81,8 @@ impl From<Status> for AgentError {
 
 /// A status in words that are safe to show; an agent may send anything.
 pub(super) fn in_words(status: &Status) -> String {
-    let message = sanitize(status.message());
+    let message: String = status.message().chars().take(WORDS_MAX).collect();
+    let message = sanitize_lines(&message);
     match status.code() {
         Code::Unimplemented => {
             "it does not know this request: its podtrace is older, or no podtrace".to_owned()

@@ -1,8 +1,15 @@
 //! Traces of other nodes, by their agents.
-use std::{fs::File, time::Duration};
+use std::{
+    fs::File,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
-use tokio::{runtime::Runtime, task::JoinSet, time::timeout};
+use tokio::{
+    runtime::Runtime,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::{
     FINE, INTERRUPTED, LOST,
@@ -20,7 +27,7 @@ use crate::{
     pipeline::{Asked, consumer::Consumer as _},
     prober::{Prober, ProberError},
     replay::{
-        cluster::{Clocks, Cluster, Feed, Messages},
+        cluster::{Clocks, Cluster, Feed},
         options::{PlayerOptions, Span},
         player::Player,
         report::Played,
@@ -35,6 +42,11 @@ use crate::{
 const ROUNDS: usize = 4;
 /// How long the begin of a session may take once its first bytes are there.
 const BEGIN: Duration = Duration::from_secs(5);
+/// How long a session may take to tell of a time, and how often it is looked whether it has.
+const TICK: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(2);
+/// How often it is looked whether to stop, while agents are waited for.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What is asked of which agents.
 pub(super) struct Asking<'a> {
@@ -284,11 +296,18 @@ async fn in_turn<T: Send + 'static>(
         running.spawn(async move { (number, task.await) });
     }
     let mut made = Vec::new();
-    while let Some(joined) = running.join_next().await {
-        let (number, result) = joined.context("an agent's task failed")?;
-        made.push((number, result?));
+    loop {
+        let joined = timeout(LOOK, running.join_next()).await;
         if stop.is_set() {
             return Ok(None);
+        }
+        match joined {
+            Ok(Some(joined)) => {
+                let (number, result) = joined.context("an agent's task failed")?;
+                made.push((number, result?));
+            }
+            Ok(None) => break,
+            Err(_elapsed) => {}
         }
     }
     made.sort_by_key(|(number, _)| *number);
@@ -306,8 +325,8 @@ async fn begin(
         return Ok(None);
     };
     let clocks = Clocks::new(agents.len());
-    let mut feeds = Vec::new();
-    for (number, (reached, trace)) in agents.iter().zip(traces).enumerate() {
+    let beginning = agents.iter().zip(traces).enumerate();
+    let beginning = beginning.map(|(number, (reached, trace))| {
         let reader = ReaderOptions {
             key_payload: key_payload(request.snaplen.unwrap_or(u32::MAX)),
             keep_captured: true,
@@ -318,20 +337,25 @@ async fn begin(
         };
         let name = reached.name.clone();
         let watch = clocks.watch(number);
-        let feed = in_time(name.clone(), move || {
+        in_time(name.clone(), move || {
             Feed::begin(name, trace, (reader, watch))
         })
-        .await?;
-        feeds.push(feed);
-    }
+    });
+    let Some(feeds) = in_turn(beginning, stop).await? else {
+        return Ok(None);
+    };
     refuse_twice(feeds.iter().map(|feed| (feed.name(), feed.nodes())))?;
     let mut clocked: Vec<_> = agents
         .iter_mut()
         .zip(&feeds)
-        .map(|(reached, feed)| (&mut reached.agent, feed.epoch_ns()))
+        .map(|(reached, feed)| (&mut *reached, feed.epoch_ns()))
         .collect();
-    compare(&mut clocked, &clocks.messages()).await?;
-    Ok(Some(Cluster::new(feeds, clocks)))
+    compare(&mut clocked, &clocks).await?;
+    let mut cluster = Cluster::new(feeds, clocks);
+    if let Some(duration) = request.duration {
+        cluster.end_after(duration);
+    }
+    Ok(Some(cluster))
 }
 
 /// Reads the begin of a session: one may send anything, and nothing of a session.
@@ -369,24 +393,41 @@ pub(super) fn refuse_twice<'a>(
 }
 
 /// Asks the first agent and each other one for their times in turn: an answer left its node before
-/// the next question reached another.
-async fn compare(agents: &mut [(&mut Agent, i64)], messages: &Messages) -> anyhow::Result<()> {
+/// the next question reached another. `agents`: each with UTC at zero of its session's clock.
+async fn compare(agents: &mut [(&mut Reached, i64)], clocks: &Clocks) -> anyhow::Result<()> {
+    let messages = clocks.messages();
+    let asked = Instant::now();
+    while !clocks.have_begun() && asked.elapsed() < TICK {
+        sleep(PAUSE).await;
+    }
     let Some((reference, others)) = agents.split_first_mut() else {
         return Ok(());
     };
     for (number, other) in others.iter_mut().enumerate() {
-        let mut before = time(reference).await?;
+        let mut before = time(reference, (clocks, 0)).await?;
         for _ in 0..ROUNDS {
-            let there = time(other).await?;
+            let there = time(other, (clocks, number + 1)).await?;
             messages.record((0, number + 1), [before, there]);
-            before = time(reference).await?;
+            before = time(reference, (clocks, 0)).await?;
             messages.record((number + 1, 0), [there, before]);
         }
     }
     Ok(())
 }
 
-/// What an agent's clock shows, in UTC nanoseconds of its session.
-async fn time((agent, epoch_ns): &mut (&mut Agent, i64)) -> anyhow::Result<u64> {
-    Ok(agent.time().await?.saturating_add_signed(*epoch_ns))
+/// What an agent's clock shows, in UTC nanoseconds of its session, which is to be of the same clock.
+async fn time(
+    (reached, epoch_ns): &mut (&mut Reached, i64),
+    (clocks, number): (&Clocks, usize),
+) -> anyhow::Result<u64> {
+    let name = || reached.name.clone();
+    let shows = reached.agent.time().await.with_context(name)?;
+    let shows_ns = shows.saturating_add_signed(*epoch_ns);
+    if clocks.contradicts(number, shows_ns) {
+        bail!(
+            "{}: the agent's clock and that of its session are apart",
+            reached.name
+        );
+    }
+    Ok(shows_ns)
 }

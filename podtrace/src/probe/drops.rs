@@ -264,14 +264,22 @@ fn reason(reasons: &Enumeration, number: u32) -> String {
 }
 
 /// Whether a packet is dropped so after it did what it was for: the kernel frees an echo reply
-/// like this once raw sockets have copies of it, and fragments with the packet that they were
-/// reassembled to.
+/// like this once raw sockets have copies of it, fragments with the packet that they were
+/// reassembled to, and the last acknowledgment with the connection that it ends (`TCP_LAST_ACK` in
+/// net/ipv4/tcp_input.c).
 fn is_healthy(reason: Option<&str>, function: Option<&str>) -> bool {
-    if function == Some("skb_release_data") {
-        return true;
+    let Some(function) = function else {
+        return false;
+    };
+    let is_unnamed = reason.is_none_or(|reason| reason == "NOT_SPECIFIED");
+    match function {
+        "skb_release_data" => true,
+        "tcp_rcv_state_process" => is_unnamed,
+        _ => {
+            let is_echo = function.starts_with("ping_") || function == "icmp_rcv";
+            is_echo && (is_unnamed || reason == Some("NO_SOCKET"))
+        }
     }
-    let is_echo = function.is_some_and(|name| name.starts_with("ping_") || name == "icmp_rcv");
-    is_echo && reason.is_none_or(|reason| matches!(reason, "NO_SOCKET" | "NOT_SPECIFIED"))
 }
 
 #[cfg(test)]
@@ -290,11 +298,19 @@ mod tests {
     }
 
     #[test]
+    fn last_acknowledgment_is_freed_and_not_lost() {
+        let function = Some("tcp_rcv_state_process");
+        assert!(is_healthy(Some("NOT_SPECIFIED"), function) && is_healthy(None, function));
+        assert!(!is_healthy(Some("TCP_RESET"), function));
+    }
+
+    #[test]
     fn echo_replies_are_freed_and_not_lost() {
         assert!(is_healthy(Some("NO_SOCKET"), Some("ping_rcv")));
         assert!(is_healthy(Some("NOT_SPECIFIED"), Some("skb_release_data")));
         assert!(!is_healthy(Some("NO_SOCKET"), Some("__udp4_lib_rcv")));
         assert!(!is_healthy(Some("NETFILTER_DROP"), Some("icmp_rcv")));
         assert!(!is_healthy(None, None));
+        assert!(!is_healthy(Some("NOT_SPECIFIED"), None));
     }
 }

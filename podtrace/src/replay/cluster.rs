@@ -24,8 +24,8 @@ use crate::{
     signals::Stop,
     text::{count::counted, sanitize::sanitize},
 };
+pub(crate) use clocks::Clocks;
 use clocks::Solved;
-pub(crate) use clocks::{Clocks, Messages};
 
 /// How long the others wait for a node's packets.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
@@ -61,6 +61,8 @@ pub(crate) struct Feed {
     control: Control,
     /// Whether its end was told.
     is_told: bool,
+    /// Whether it was told that the others go on without it.
+    is_behind: bool,
 }
 
 impl Feed {
@@ -84,7 +86,17 @@ impl Feed {
             session: Some(session),
             control,
             is_told: false,
+            is_behind: false,
         })
+    }
+
+    /// What is to be told of it, safe to show.
+    fn says(&self, words: &str) -> String {
+        sanitize(&format!(
+            "{} ({}): {words}",
+            self.info.nodes.join(", "),
+            self.name
+        ))
     }
 
     /// Where its agent is, safe to show.
@@ -109,8 +121,12 @@ pub(crate) struct Cluster {
     clocks: Clocks,
     /// Shows how the nodes are, and when it last did.
     show: Option<(ShowLine, Instant)>,
+    /// When the sessions are asked to end, whatever the agents do.
+    lasts: Option<Instant>,
     /// When the sessions have to have ended, once they were asked to.
     until: Option<Instant>,
+    /// How many have not ended then.
+    unended: usize,
 }
 
 impl Cluster {
@@ -119,8 +135,15 @@ impl Cluster {
             feeds,
             clocks,
             show: None,
+            lasts: None,
             until: None,
+            unended: 0,
         }
+    }
+
+    /// Ends the sessions after so long, if the agents do not.
+    pub(crate) fn end_after(&mut self, duration: Duration) {
+        self.lasts = Instant::now().checked_add(duration.saturating_add(PATIENCE));
     }
 
     /// Shows how the nodes are below what is printed.
@@ -175,6 +198,11 @@ impl Cluster {
         }
     }
 
+    /// Whether the sessions should have ended by themselves.
+    pub(super) fn is_due(&self) -> bool {
+        self.lasts.is_some_and(|lasts| Instant::now() >= lasts)
+    }
+
     /// Whether the sessions have had time enough to end.
     pub(super) fn is_over(&self) -> bool {
         self.until.is_some_and(|until| Instant::now() >= until)
@@ -192,24 +220,45 @@ impl Cluster {
     }
 
     /// Tells which sessions have failed since it was last asked, and what agents tell of theirs.
-    pub(super) fn tell_ends(&mut self, pipeline: &mut Pipeline) {
-        for feed in &self.feeds {
+    pub(super) fn tell_ends(&mut self, merge: &Merge, pipeline: &mut Pipeline) {
+        for (feed, stream) in self.feeds.iter_mut().zip(merge.streams()) {
             for words in feed.control.notices() {
-                let nodes = feed.info.nodes.join(", ");
-                pipeline.notice(&sanitize(&format!("{nodes} ({}): {words}", feed.name)));
+                pipeline.notice(&feed.says(&words));
             }
-        }
-        for feed in self.feeds.iter_mut().filter(|feed| !feed.is_told) {
-            if let Some(why) = feed.control.failure() {
+            if let Some(why) = feed.control.failure().filter(|_| !feed.is_told) {
                 feed.is_told = true;
-                let nodes = feed.info.nodes.join(", ");
-                pipeline.notice(&sanitize(&format!(
-                    "{nodes} ({}): {}; its packets are not seen from here on",
-                    feed.name,
-                    why.lines().next().unwrap_or_default()
-                )));
+                let why = why.lines().next().unwrap_or_default();
+                let words = format!("{why}; its packets are not seen from here on");
+                pipeline.notice(&feed.says(&words));
+            }
+            let is_behind = stream.is_left_behind() && !feed.is_told;
+            if is_behind != std::mem::replace(&mut feed.is_behind, is_behind) && !feed.is_told {
+                let words = match is_behind {
+                    true => format!(
+                        "has sent nothing for {} s; the others go on without it",
+                        PATIENCE.as_secs()
+                    ),
+                    false => "is back".to_owned(),
+                };
+                pipeline.notice(&feed.says(&words));
             }
         }
+    }
+
+    /// Tells which sessions have not ended though they were to.
+    pub(super) fn tell_unended(&mut self, merge: &Merge, pipeline: &mut Pipeline) {
+        for (feed, stream) in self.feeds.iter().zip(merge.streams()) {
+            if !stream.has_ended() && !stream.chain().has_ended() {
+                self.unended += 1;
+                let words = "does not end its trace; what it saw last is not known";
+                pipeline.notice(&feed.says(words));
+            }
+        }
+    }
+
+    /// How many sessions have not ended though they were to.
+    pub(super) fn unended(&self) -> usize {
+        self.unended
     }
 
     /// Tells what came too late, and how well the clocks are known.

@@ -364,7 +364,9 @@ impl Player<'_> {
         if let Some(cluster) = &self.cluster {
             cluster.sum_up(&merge, pipeline);
         }
-        let reported = report(&merge, is_cut, pipeline);
+        let mut reported = report(&merge, is_cut, pipeline);
+        let unended = self.cluster.as_ref().map_or(0, Cluster::unended);
+        reported.broken_off = reported.broken_off.max(unended);
         let summary = pipeline.end(duration_ns);
         let total = summary.total();
         let (missing, is_empty) = (total.missing(), summary.packets == 0 && total.seen > 0);
@@ -430,7 +432,7 @@ impl Player<'_> {
         pipeline: &mut Pipeline,
     ) -> anyhow::Result<()> {
         while !pipeline.is_done() && !cluster.is_over() {
-            if self.stop.is_set() {
+            if self.stop.is_set() || cluster.is_due() {
                 cluster.end();
             }
             cluster.correct(merge, pipeline);
@@ -448,13 +450,16 @@ impl Player<'_> {
             }
             if !has_moved {
                 cluster.show_state(merge);
-                cluster.tell_ends(pipeline);
+                cluster.tell_ends(merge, pipeline);
                 pipeline.flush()?;
                 cluster.pause(&self.stop)?;
             }
         }
         cluster.end();
-        cluster.tell_ends(pipeline);
+        cluster.tell_ends(merge, pipeline);
+        if !pipeline.is_done() {
+            cluster.tell_unended(merge, pipeline);
+        }
         Ok(())
     }
 }

@@ -48,6 +48,8 @@ pub struct Chain {
     is_file_over: bool,
     /// Whether the other files have ended too.
     is_over: bool,
+    /// Whether it is recorded meanwhile.
+    is_live: bool,
     /// Packets of the file being read that gave no event until the last item.
     left_out: u64,
     /// Whether something before the next item is missing: it was damaged, left out or not
@@ -99,6 +101,7 @@ impl Chain {
             unread: Unread::default(),
             is_file_over: false,
             is_over: false,
+            is_live: false,
             left_out: 0,
             has_gap: false,
             duration_ns: 0,
@@ -125,6 +128,7 @@ impl Chain {
     pub fn live(session: Ahead, options: ReaderOptions) -> Self {
         let mut chain = Self::of((Source::Ahead(session), true), options, VecDeque::new());
         chain.is_over = true;
+        chain.is_live = true;
         chain
     }
 
@@ -193,8 +197,11 @@ impl Chain {
                 Item::PassedOver(passed_over) => count_events(passed_over.packets()),
                 _ => {}
             }
-            if let Some(item) = self.pass(item) {
-                return Ok(Some(item));
+            match self.pass(item) {
+                // Who asks knows only of this item that it has come: the next one may take long.
+                None if self.is_live => return Ok(Some(Item::Ready)),
+                None => {}
+                passed => return Ok(passed),
             }
         }
     }

@@ -1,5 +1,13 @@
 //! Sessions that are streamed while they are recorded.
-use std::{fs::File, os::fd::OwnedFd, os::unix::net::UnixStream, thread};
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    path::Path,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
 
 use serde_json::Value;
 
@@ -11,6 +19,10 @@ use crate::{
         cluster::{Clocks, Cluster, Feed},
         options::PlayerOptions,
         player::Player,
+    },
+    session::{
+        chain::Chain,
+        reader::{Ahead, Reader},
     },
     signals::Stop,
 };
@@ -53,4 +65,36 @@ pub(super) fn follow(
     player.run(|_| Ok(vec![Box::new(printer)])).unwrap();
     writing.join().unwrap();
     lines.values()
+}
+
+#[test]
+fn session_that_is_over_and_does_not_end_holds_nobody_up() {
+    let recorded = small(How::default());
+    let files = recorded.files.iter().map(|file| fs::read(file).unwrap());
+    let session: Vec<_> = files.flatten().collect();
+    let (pipe, mut writer) = UnixStream::pair().unwrap();
+    pipe.set_nonblocking(true).unwrap();
+    let pipe = File::from(OwnedFd::from(pipe));
+    // It stays open.
+    let writing = thread::spawn(move || writer.write_all(&session).map(|()| writer));
+    let reader = Reader::over(Path::new("unix:1"), pipe, options()).unwrap();
+    let session_of = Ahead::live(reader, Box::new(|_, _| {})).unwrap();
+    let mut chain = Chain::live(session_of, options());
+    let (sender, told) = mpsc::channel();
+    let reading = thread::spawn(move || {
+        while !chain.has_ended() {
+            // What is behind the closing block never comes.
+            match chain.would_wait() {
+                true => thread::yield_now(),
+                false if chain.next_item().unwrap().is_none() => return,
+                false => {}
+            }
+        }
+        sender.send(()).unwrap();
+    });
+    let writer = writing.join().unwrap().unwrap();
+    let ended = told.recv_timeout(Duration::from_secs(60));
+    drop(writer);
+    reading.join().unwrap();
+    ended.unwrap();
 }

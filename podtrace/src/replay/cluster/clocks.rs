@@ -36,6 +36,8 @@ const FRESH_MAX: usize = 1 << 12;
 /// Bounds of what clocks are taken to be apart, in nanoseconds.
 const EXACT_NS: u64 = 1_000_000;
 const INEXACT_NS: u64 = 100_000_000;
+/// What is between an agent's clock and the last of its session that was read, at most.
+const APART_NS: u64 = 10_000_000_000;
 /// How long packets are held where a session does not go on.
 const HOLD: Duration = Duration::from_millis(300);
 
@@ -105,6 +107,18 @@ impl Clocks {
 
     pub(crate) fn messages(&self) -> Messages {
         Messages(Arc::clone(&self.seen))
+    }
+
+    /// Whether all sessions have told of a time.
+    pub(crate) fn have_begun(&self) -> bool {
+        self.reached().iter().all(|reached| *reached > 0)
+    }
+
+    /// Whether a session was read until a time that is not near this one, by the same clock.
+    pub(crate) fn contradicts(&self, session: usize, ns: u64) -> bool {
+        let reached = self.reached.get(session);
+        let reached = reached.map_or(0, |reached| reached.load(Ordering::Acquire));
+        reached > 0 && reached.abs_diff(ns) > APART_NS
     }
 
     /// Watches the packets of a session.
