@@ -66,9 +66,9 @@ pub fn run(cli: Cli) -> ExitCode {
     }
     let result = prepare().and_then(|()| match cli.command {
         Command::Trace(args) if args.view.screen.tui => screen::trace(&args),
-        Command::Trace(args) if !args.cluster.agents.is_empty() => cluster::trace(&args),
+        Command::Trace(args) if args.cluster.elsewhere().is_some() => cluster::trace(&args),
         Command::Trace(args) => trace::run(&args),
-        Command::Record(args) if !args.cluster.agents.is_empty() => fetch::run(&args),
+        Command::Record(args) if args.cluster.elsewhere().is_some() => fetch::run(&args),
         Command::Record(args) => trace::record(&args),
         Command::Replay(args) if args.view.screen.tui => screen::replay(&args),
         Command::Replay(args) => replay::run(&args),

@@ -1,5 +1,8 @@
 //! A small Kubernetes API server: it lists given pods, nodes and Services, and its watches stay
-//! open and silent.
+//! open and silent. Pods with an agent are listed too, and commands run in them, as kubectl exec has
+//! them.
+
+mod exec;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,26 +18,41 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+pub use exec::{Agent, Agents};
+
 /// Upper bound of a request.
 const REQUEST_MAX: usize = 16 << 10;
 
 /// A running server; dropping it ends it.
 pub struct ApiServer {
     dir: TempDir,
+    agents: Arc<Agents>,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl ApiServer {
     /// Serves these pods, nodes and Services on 127.0.0.1 of the caller's network.
     pub fn new(pods: Vec<Value>, nodes: Vec<Value>, services: Vec<Value>) -> Result<Self> {
+        Self::with_agents(pods, nodes, services, Agents::default())
+    }
+
+    /// The same, with pods that have agents.
+    pub fn with_agents(
+        pods: Vec<Value>,
+        nodes: Vec<Value>,
+        services: Vec<Value>,
+        agents: Agents,
+    ) -> Result<Self> {
         let (ca, acceptor) = certificates()?;
         let runtime = tokio::runtime::Runtime::new()?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let dir = write_config(&ca, listener.local_addr()?)?;
+        let agents = Arc::new(agents);
         let lists = Arc::new(Lists {
             pods,
             nodes,
             services,
+            agents: Arc::clone(&agents),
         });
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -45,6 +63,7 @@ impl ApiServer {
         });
         Ok(Self {
             dir,
+            agents,
             _runtime: runtime,
         })
     }
@@ -54,12 +73,20 @@ impl ApiServer {
     pub fn kubeconfig(&self) -> PathBuf {
         self.dir.path().join("config")
     }
+
+    /// Takes a pod away, with the command that runs in it.
+    pub fn take_away(&self, pod: &str) {
+        for agent in self.agents.pods.iter().filter(|agent| agent.name == pod) {
+            agent.gone.notify_waiters();
+        }
+    }
 }
 
 struct Lists {
     pods: Vec<Value>,
     nodes: Vec<Value>,
     services: Vec<Value>,
+    agents: Arc<Agents>,
 }
 
 impl Lists {
@@ -78,8 +105,18 @@ impl Lists {
             stream.read_u8().await?;
             return Ok(());
         }
-        let (kind, items) = if request.starts_with("GET /api/v1/pods") {
-            ("PodList", &self.pods)
+        if request.starts_with("GET /api/v1/namespaces/podtrace/pods/") {
+            return self.agents.run(&request, stream).await;
+        }
+        let agents = self.agents.listed();
+        let found = self.found(&request);
+        let (kind, items) = if request.starts_with("GET /api/v1/namespaces/podtrace/pods?") {
+            ("PodList", &agents)
+        } else if ["pods", "namespaces/default/pods"]
+            .iter()
+            .any(|kind| request.starts_with(&format!("GET /api/v1/{kind}")))
+        {
+            ("PodList", &found)
         } else if request.starts_with("GET /api/v1/services") {
             ("ServiceList", &self.services)
         } else if request.starts_with("GET /apis/discovery.k8s.io/v1/endpointslices") {
@@ -102,6 +139,23 @@ impl Lists {
         stream.write_all((head + &body).as_bytes()).await?;
         stream.shutdown().await?;
         Ok(())
+    }
+}
+
+impl Lists {
+    /// The pods that a request is about: all, or those of a name or address.
+    fn found(&self, request: &str) -> Vec<Value> {
+        let asked = |field: &str| {
+            let (_, rest) = request.split_once(&format!("fieldSelector={field}%3D"))?;
+            rest.split([' ', '&']).next()
+        };
+        let (name, address) = (asked("metadata.name"), asked("status.podIP"));
+        let mut pods = self.pods.clone();
+        pods.retain(|pod| {
+            name.is_none_or(|name| pod["metadata"]["name"] == name)
+                && address.is_none_or(|address| pod["status"]["podIP"] == address)
+        });
+        pods
     }
 }
 

@@ -124,6 +124,24 @@ impl Agent {
                 by_command("ssh", &arguments).await?
             }
         };
+        Self::greet(channel, command).await
+    }
+
+    /// Speaks with an agent over a stream that leads to it.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Result<Self, AgentError> {
+        let greeted = timeout(PATIENCE, async {
+            Self::greet(over(stream).await?, None).await
+        });
+        greeted.await.unwrap_or(Err(AgentError::SILENT))
+    }
+
+    /// Asks who answers. `command`: what leads there.
+    async fn greet(channel: Channel, command: Option<Child>) -> Result<Self, AgentError> {
         let mut client = AgentClient::new(channel).max_decoding_message_size(MESSAGE_MAX);
         let hello = HelloRequest {
             version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -95,7 +95,7 @@ pub struct ClusterArgs {
     /// Trace on another node instead of this one (repeatable; all as one): ssh://worker1, which
     /// runs podtrace there by sudo; tls://worker1:9465, the port of an agent; unix:PATH of one;
     /// exec:COMMAND that leads to podtrace agent --stdio
-    #[arg(long = "agent", value_name = "ADDRESS", help_heading = "Other nodes",
+    #[arg(long = "agent", value_name = "ADDRESS", help_heading = "Other nodes", group = "elsewhere",
           conflicts_with_all = ["netns", "cri_socket", "pods", "node_name", "kubeconfig", "attach",
           "without", "buffer", "cpu_limit", "trace_rules", "ready_fd", "command", "verbose"])]
     pub agents: Vec<Address>,
@@ -108,10 +108,25 @@ pub struct ClusterArgs {
         help_heading = "Other nodes"
     )]
     pub tls: Option<PathBuf>,
+    /// Trace on the nodes of a Kubernetes cluster instead of this one, all as one: in the pods of
+    /// podtrace manifest, as kubectl exec would (--kubeconfig says in which cluster)
+    #[arg(long, help_heading = "Other nodes", group = "elsewhere",
+          conflicts_with_all = ["netns", "cri_socket", "pods", "node_name", "attach", "without",
+          "buffer", "cpu_limit", "trace_rules", "ready_fd", "command", "verbose"])]
+    pub cluster: bool,
+    /// The namespace of these pods
+    #[arg(
+        long,
+        value_name = "NS",
+        default_value = "podtrace",
+        requires = "cluster",
+        help_heading = "Other nodes"
+    )]
+    pub agents_namespace: String,
     /// Also take what TCP and UDP packets carry, if the agents give it out [default: their headers]
     #[arg(
         long,
-        requires = "agents",
+        requires = "elsewhere",
         conflicts_with = "headers_only",
         help_heading = "Other nodes"
     )]
@@ -129,5 +144,14 @@ impl ClusterArgs {
             }
         }
         addresses
+    }
+
+    /// The option by which other nodes are asked for, if they are.
+    #[must_use]
+    pub fn elsewhere(&self) -> Option<&'static str> {
+        match self.cluster {
+            true => Some("--cluster"),
+            false => (!self.agents.is_empty()).then_some("--agent"),
+        }
     }
 }

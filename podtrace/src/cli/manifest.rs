@@ -12,11 +12,16 @@ use crate::model::facts::is_plain;
 #[command(after_help = "Examples:
   podtrace manifest --image registry.example.com/podtrace:0.1.0 | kubectl apply -f -
   podtrace manifest --image podtrace:dev --namespace tracing --cri-socket /run/crio/crio.sock
+  podtrace manifest --agent --image registry.example.com/podtrace:0.1.0 | kubectl apply -f -
   podtrace manifest --dashboard > dashboard.json      for Grafana, of what --metrics serves")]
 pub struct ManifestArgs {
     /// An image with podtrace in its PATH, for example registry.example.com/podtrace:0.1.0
     #[arg(long, value_name = "IMAGE", value_parser = image, required_unless_present = "dashboard")]
     pub image: Option<String>,
+    /// Print agents instead, which trace nothing until podtrace trace --cluster or another console
+    /// asks
+    #[arg(long, requires = "image")]
+    pub agent: bool,
     /// Print a dashboard for Grafana instead
     #[arg(long, exclusive = true)]
     pub dashboard: bool,

@@ -140,14 +140,15 @@ impl ClusterArgs {
                  certificates"
             ));
         }
+        let elsewhere = self.elsewhere()?;
         let of_agents = |(_, name): &(bool, &str)| {
             format!(
-                "{name} is for this node, and --agent for others\nhint: give it to podtrace on that \
-                 node: ssh worker1 sudo podtrace …"
+                "{name} is for this node, and {elsewhere} for others\nhint: give it to podtrace on \
+                 that node: ssh worker1 sudo podtrace …"
             )
         };
         let given = others.iter().find(|(is_given, _)| *is_given);
-        given.filter(|_| !self.agents.is_empty()).map(of_agents)
+        given.map(of_agents)
     }
 }
 
@@ -175,13 +176,13 @@ impl AgentArgs {
 impl TraceArgs {
     /// What is for this node alone.
     fn local(&self) -> Option<String> {
-        let writes = self.files.write.is_some() && !self.cluster.agents.is_empty();
-        if writes {
-            return Some(
-                "--write records this node, and --agent shows others\nhint: podtrace record \
-                 --agent ADDRESS --write DIR records them, podtrace replay DIR shows them"
-                    .into(),
-            );
+        if let Some(elsewhere) = self.cluster.elsewhere()
+            && self.files.write.is_some()
+        {
+            return Some(format!(
+                "--write records this node, and {elsewhere} shows others\nhint: podtrace record \
+                 {elsewhere} … --write DIR records them, podtrace replay DIR shows them"
+            ));
         }
         self.cluster.contradiction([
             (self.view.output == Format::Pcapng, "-o pcapng"),
@@ -226,9 +227,9 @@ impl RecordArgs {
             (self.metrics.metrics.is_some(), "--metrics"),
             (self.filter.wait, "--wait"),
         ]);
-        if local.is_some() || self.cluster.agents.is_empty() {
+        let Some(elsewhere) = self.cluster.elsewhere().filter(|_| local.is_none()) else {
             return local;
-        }
+        };
         let (files, chosen, capture) = (&self.files, &self.filter.chosen, &self.capture);
         let read = [
             (chosen.select.selector.is_some(), "a selector"),
@@ -242,8 +243,8 @@ impl RecordArgs {
         ];
         let of_reader = |(_, name): &(bool, &str)| {
             format!(
-                "{name} takes who reads the packets, and record --agent keeps what comes as it is\n\
-                 hint: give it to podtrace replay, or to podtrace trace --agent"
+                "{name} takes who reads the packets, and record {elsewhere} keeps what comes as it is\n\
+                 hint: give it to podtrace replay, or to podtrace trace {elsewhere}"
             )
         };
         let kept = [
@@ -256,7 +257,7 @@ impl RecordArgs {
         ];
         let of_files = |(_, name): &(bool, &str)| {
             format!(
-                "{name} is for this node: record --agent makes one file for each node\nhint: \
+                "{name} is for this node: record {elsewhere} makes one file for each node\nhint: \
                  --duration bounds it; podtrace manifest has a recorder for each node, which \
                  deletes what is old"
             )

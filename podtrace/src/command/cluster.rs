@@ -1,4 +1,6 @@
 //! Traces of other nodes, by their agents.
+mod reach;
+
 use std::{
     fs::File,
     time::{Duration, Instant},
@@ -18,9 +20,11 @@ use super::{
     setup::{format, vxlan_ports},
     stop::stop_on_signal,
 };
+use reach::reach;
+
 use crate::{
-    agent::{Address, Agent, Allow, Control, Request, Sender},
-    cli::{CaptureArgs, ClusterArgs, TraceArgs},
+    agent::{Agent, Control, Request, Sender},
+    cli::{CaptureArgs, ClusterArgs, End, TraceArgs},
     model::{origin::split_id, probes::Probes},
     output::printer::Printer,
     packet::key_payload,
@@ -54,7 +58,8 @@ pub(super) struct Asking<'a> {
     pub(super) capture: &'a CaptureArgs,
     /// The words of the expression.
     pub(super) expression: &'a [String],
-    /// Whether packets are to be sent.
+    /// The ends that are asked about, if it is just about two, and whether packets are to be sent.
+    pub(super) ends: Option<[&'a End; 2]>,
     pub(super) probe: bool,
 }
 
@@ -71,6 +76,7 @@ pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
         cluster,
         capture,
         expression: &filter.expression,
+        ends: None,
         probe: false,
     };
     let format = format(view, false, None, 0)?;
@@ -191,13 +197,8 @@ impl Asking<'_> {
     /// Connects to all agents; none if a signal came first.
     pub(super) fn connect(&self, stop: &Stop) -> anyhow::Result<Option<Connections>> {
         let mut connections = Connections::new()?;
-        let addresses = self.cluster.addresses();
-        let allow = Allow {
-            payload: self.cluster.payload,
-            probe: self.probe,
-        };
         let reached = connections.run(async |agents| {
-            let reached = reach(&addresses, allow, stop).await?;
+            let reached = reach(self, stop).await?;
             let is_there = reached.is_some();
             agents.extend(reached.into_iter().flatten());
             Ok(is_there)
@@ -235,23 +236,6 @@ impl Asking<'_> {
             duration: capture.duration,
         }
     }
-}
-
-/// Connects to the agents; none if a signal came first.
-async fn reach(
-    addresses: &[Address],
-    allow: Allow,
-    stop: &Stop,
-) -> anyhow::Result<Option<Vec<Reached>>> {
-    let connecting = addresses.iter().cloned().map(|address| async move {
-        let agent = Agent::connect(&address, allow).await;
-        let name = address.to_string();
-        match agent {
-            Ok(agent) => Ok(Reached { name, agent }),
-            Err(error) => Err(anyhow::Error::from(error).context(name)),
-        }
-    });
-    in_turn(connecting, stop).await
 }
 
 /// Starts the traces of agents; none if a signal came first.

@@ -43,7 +43,7 @@ pub(super) fn run(args: &DiagnoseArgs) -> anyhow::Result<u8> {
     if !args.read.is_empty() {
         return replay(args);
     }
-    if !args.cluster.agents.is_empty() {
+    if args.cluster.elsewhere().is_some() {
         return of_agents(args);
     }
     refuse_unsendable(args)?;
@@ -192,6 +192,7 @@ fn of_agents(args: &DiagnoseArgs) -> anyhow::Result<u8> {
         cluster: &args.cluster,
         capture: &capture,
         expression: &[],
+        ends: Some([&args.source, &args.destination]),
         probe: args.probe,
     };
     let options = asking.options(Asked {

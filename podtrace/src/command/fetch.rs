@@ -53,6 +53,7 @@ pub(super) fn run(args: &RecordArgs) -> anyhow::Result<u8> {
         cluster: &args.cluster,
         capture: &args.capture,
         expression,
+        ends: None,
         probe: false,
     };
     let stop = stop_on_signal()?;
@@ -87,7 +88,7 @@ fn refuse_file(folder: &Path) -> anyhow::Result<()> {
     let is_name = ["pcapng", "pcap", "zst"].iter().any(|known| name == *known);
     if !folder.is_dir() && (is_name || folder.is_file()) {
         bail!(
-            "with --agent, --write is a directory, of a file for each node: {} is none\n\
+            "of other nodes, --write is a directory, of a file for each node: {} is none\n\
              hint: --write recordings/",
             shown(folder)
         );
@@ -237,6 +238,9 @@ impl Node {
     /// # Errors
     /// When its file takes no more.
     fn look(&mut self) -> Result<(), FilesError> {
+        for words in self.control.notices() {
+            tell(&sanitize(&format!("{}: {words}", self.name)));
+        }
         let bytes = self.bytes();
         if bytes != self.seen.0 {
             self.seen = (bytes, Instant::now());

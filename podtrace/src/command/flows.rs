@@ -33,7 +33,7 @@ pub(super) fn run(args: &FlowsArgs) -> anyhow::Result<u8> {
         return replay(args);
     }
     refuse_file(&args.filter.expression)?;
-    if !args.cluster.agents.is_empty() {
+    if args.cluster.elsewhere().is_some() {
         return of_agents(args);
     }
     let epoch_ns = epoch_ns()?;
@@ -81,6 +81,7 @@ fn of_agents(args: &FlowsArgs) -> anyhow::Result<u8> {
         cluster: &args.cluster,
         capture: &args.capture,
         expression: &args.filter.expression,
+        ends: None,
         probe: false,
     };
     let options = asking.options(asked(&args.filter.expression, &args.filter.chosen)?)?;

@@ -8,6 +8,61 @@ use crate::{
 /// The flight recorder, with words between @ signs that are to be replaced.
 const RECORDER: &str = include_str!("../../deploy/recorder.yaml");
 
+/// What is another in the manifest of agents, each once or, as names are, everywhere.
+const OF_AGENTS: [(&str, &str); 6] = [
+    (
+        "flight recorder on each Linux node, as podtrace manifest prints it:",
+        "agent on each Linux node, as podtrace manifest --agent prints it:",
+    ),
+    ("manifest --image", "manifest --agent --image"),
+    (
+        "#   kubectl exec -n @namespace@ POD -- \\
+#     podtrace export --format pcapng --last 10m /var/log/podtrace > NODE.pcapng    # of a node
+",
+        "#   podtrace trace --cluster --agents-namespace @namespace@ --kubeconfig admin.conf icmp
+",
+    ),
+    (
+        "          command: [podtrace, record]
+          args:
+            - --write=/var/log/podtrace/
+            - --rotate-size=100MB
+            - --keep-size=2GB
+            - --zstd
+",
+        "          # It traces nothing until it is asked to, there or by commands in its container.
+          command: [podtrace, agent]
+          args:
+            - --listen=/run/podtrace/agent.sock
+",
+    ),
+    (
+        "              mountPath: /var/log/podtrace
+",
+        "              mountPath: /run/podtrace
+",
+    ),
+    (
+        "          hostPath:
+            path: /var/log/podtrace
+            type: DirectoryOrCreate
+",
+        "          emptyDir:
+            medium: Memory
+",
+    ),
+];
+/// The same of names, and of what sending packets takes (--probe).
+const NAMES_OF_AGENTS: [(&str, &str); 4] = [
+    ("podtrace-recorder", "podtrace-agent"),
+    ("name: recorder\n", "name: agent\n"),
+    ("name: recordings\n", "name: socket\n"),
+    (
+        "                - NET_BROADCAST\n",
+        "                - NET_BROADCAST\n                - NET_RAW\n",
+    ),
+];
+
 /// The dashboard of the metrics.
 const DASHBOARD: &str = include_str!("../../deploy/dashboard.json");
 
@@ -37,6 +92,11 @@ fn recorder(args: &ManifestArgs, image: &String) -> String {
         ("@directory@", &args.cri_socket.directory),
     ];
     let mut text = RECORDER.to_owned();
+    if args.agent {
+        for (word, value) in OF_AGENTS.iter().chain(&NAMES_OF_AGENTS) {
+            text = text.replace(word, value);
+        }
+    }
     for (word, value) in replaced {
         text = text.replace(word, value);
     }
@@ -63,6 +123,7 @@ fn without_namespace(text: &str) -> String {
 #[cfg(feature = "kubernetes")]
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
     use k8s_openapi::api::{
         apps::v1::DaemonSet,
         core::v1::{Namespace, ServiceAccount},
@@ -72,10 +133,16 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::cli::{Cli, Command};
 
     fn documents(namespace: &str) -> Vec<Value> {
+        documents_of(namespace, false)
+    }
+
+    fn documents_of(namespace: &str, agent: bool) -> Vec<Value> {
         let args = ManifestArgs {
             image: None,
+            agent,
             dashboard: false,
             namespace: namespace.into(),
             cri_socket: "/run/crio/crio.sock".parse().unwrap(),
@@ -95,9 +162,9 @@ mod tests {
 
     #[test]
     fn documents_are_valid() {
-        let documents = documents("tracing");
-        assert_eq!(documents.len(), 5);
-        for document in &documents {
+        let both = [false, true].map(|agent| documents_of("tracing", agent));
+        assert!(both.iter().all(|documents| documents.len() == 5));
+        for document in both.iter().flatten() {
             match document["kind"].as_str() {
                 Some("Namespace") => is_valid::<Namespace>(document),
                 Some("ServiceAccount") => is_valid::<ServiceAccount>(document),
@@ -120,6 +187,43 @@ mod tests {
                 let own = document["metadata"].get("namespace");
                 assert!(own.is_none_or(|own| own == namespace), "{document}");
             }
+        }
+    }
+
+    #[test]
+    fn agents_trace_nothing_by_themselves() {
+        for (word, _) in OF_AGENTS {
+            assert_eq!(RECORDER.matches(word).count(), 1, "{word}");
+        }
+        for (word, _) in NAMES_OF_AGENTS {
+            assert!(RECORDER.contains(word), "{word}");
+        }
+        let documents = documents_of("tracing", true);
+        let text = serde_json::to_string(&documents).unwrap();
+        assert!(
+            !text.contains("record") && !text.contains("/var/log"),
+            "{text}"
+        );
+        let spec = &documents[4]["spec"]["template"]["spec"];
+        let container = &spec["containers"][0];
+        assert_eq!(
+            container["command"],
+            serde_json::json!(["podtrace", "agent"])
+        );
+        let line = ["podtrace", "agent"].map(str::to_owned).into_iter();
+        let args = container["args"].as_array().unwrap().iter();
+        let args = args.map(|arg| arg.as_str().unwrap().to_owned());
+        let cli = Cli::try_parse_from(line.chain(args)).unwrap();
+        assert!(matches!(cli.command, Command::Agent(args) if !args.listen.is_empty()));
+        let added = &container["securityContext"]["capabilities"]["add"];
+        assert!(
+            added.as_array().unwrap().contains(&"NET_RAW".into()),
+            "{added}"
+        );
+        let mounts = container["volumeMounts"].as_array().unwrap();
+        let volumes = spec["volumes"].as_array().unwrap();
+        for (mount, volume) in mounts.iter().zip(volumes) {
+            assert_eq!(mount["name"], volume["name"]);
         }
     }
 

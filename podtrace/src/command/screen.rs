@@ -28,6 +28,7 @@ fn of_agents(args: &TraceArgs) -> anyhow::Result<u8> {
         cluster: &args.cluster,
         capture: &args.capture,
         expression: &args.filter.expression,
+        ends: None,
         probe: false,
     };
     let ports = &args.capture.vxlan_port;
@@ -53,7 +54,7 @@ fn of_agents(args: &TraceArgs) -> anyhow::Result<u8> {
 
 /// Traces on a screen; returns the exit code.
 pub(super) fn trace(args: &TraceArgs) -> anyhow::Result<u8> {
-    if !args.cluster.agents.is_empty() {
+    if args.cluster.elsewhere().is_some() {
         return of_agents(args);
     }
     let epoch_ns = epoch_ns()?;

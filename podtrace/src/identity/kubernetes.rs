@@ -16,9 +16,13 @@ use std::{fmt, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 #[cfg(not(feature = "kubernetes"))]
-pub use absent::{ClusterConfig, ClusterError, ClusterSource, watch};
+pub use absent::{
+    AgentPod, Agents, Asked, ClusterConfig, ClusterError, ClusterSource, Exec, Said, watch,
+};
 #[cfg(feature = "kubernetes")]
-pub use api::{ClusterConfig, ClusterError, ClusterSource, watch};
+pub use api::{
+    AgentPod, Agents, Asked, ClusterConfig, ClusterError, ClusterSource, Exec, Said, watch,
+};
 pub use state::{Cluster, RemotePod, ServicePort};
 
 /// A followed resource; each has a watch of its own, so that one can fail alone.

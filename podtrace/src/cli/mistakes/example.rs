@@ -4,6 +4,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// Arguments as errors name them, or how that begins, and a value. The first that fits counts.
 const EXAMPLES: &[(&str, &str)] = &[
     ("--agent", "ssh://worker1"),
+    ("--agents-namespace", "podtrace"),
     ("--between", "default/client default/web"),
     ("--buffer", "16"),
     ("--clock-offset", "worker2=-1.5ms"),

@@ -8,10 +8,10 @@
     )
 )]
 
-use std::{fmt, path::Path};
+use std::{collections::BTreeSet, fmt, net::IpAddr, path::Path};
 
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::{io::DuplexStream, sync::mpsc};
 
 use super::{
     ClusterUpdate,
@@ -61,6 +61,102 @@ impl fmt::Display for ClusterConfig {
 /// Follows nothing: there is no configuration.
 pub fn watch(config: ClusterConfig, _: mpsc::Sender<ClusterUpdate>) {
     match config {}
+}
+
+/// The agents of a cluster: there are none.
+#[derive(Clone, Copy, Debug)]
+pub enum Agents {}
+
+/// A pod that an agent can be run in: there is none.
+#[derive(Clone, Copy, Debug)]
+pub enum AgentPod {}
+
+/// A command that runs in a pod: there is none.
+pub struct Exec {
+    /// Its standard input and output.
+    pub stream: DuplexStream,
+    /// What it says.
+    pub said: Said,
+}
+
+/// What a command says: there is none.
+#[derive(Clone, Copy, Debug)]
+pub enum Said {}
+
+/// Who is looked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked<'a> {
+    /// By a name, which a pod, a Service or a node may have.
+    Named {
+        /// Its namespace; none for any.
+        namespace: Option<&'a str>,
+        /// Its name.
+        name: &'a str,
+    },
+    /// By an address.
+    Address(IpAddr),
+}
+
+#[expect(clippy::unused_async, reason = "as where there is a client")]
+impl Agents {
+    /// Finds nothing: there is no configuration.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn find(config: ClusterConfig, _: &str) -> Result<Self, String> {
+        match config {}
+    }
+
+    /// No pods.
+    #[must_use]
+    pub fn pods(&self) -> &[AgentPod] {
+        match *self {}
+    }
+
+    /// Runs nothing.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn run(
+        &self,
+        _: &AgentPod,
+        _: impl Iterator<Item = &'static str>,
+    ) -> Result<Exec, String> {
+        match *self {}
+    }
+
+    /// Nothing is known.
+    pub async fn nodes_of(&self, _: &Asked<'_>) -> Option<BTreeSet<String>> {
+        match *self {}
+    }
+}
+
+impl AgentPod {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match *self {}
+    }
+
+    /// Its node.
+    #[must_use]
+    pub fn node(&self) -> String {
+        match *self {}
+    }
+
+    /// Why it cannot be asked now.
+    #[must_use]
+    pub fn absence(&self) -> Option<&str> {
+        match *self {}
+    }
+}
+
+impl Said {
+    /// Why it has failed.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        match *self {}
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! The client of the Kubernetes API.
+mod agents;
 #[doc(hidden)]
 pub mod answers;
 mod client;
 mod config;
 mod crypto;
+mod exec;
 mod failure;
 mod objects;
 mod watch;
@@ -11,7 +13,9 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use agents::{AgentPod, Agents, Asked};
 pub use config::{ClusterConfig, ClusterError, ClusterSource};
+pub use exec::{Exec, Said};
 pub use watch::watch;
 
 use super::{

@@ -177,6 +177,8 @@ impl Betrayed {
             program,
             arguments: vec![format!("--netns={netns}").into()],
             host: "worker3".to_owned(),
+            nodes: vec!["worker3".to_owned()],
+            prober: None,
             gives_payload: false,
             traces_max: 4,
             max_rate: None,
