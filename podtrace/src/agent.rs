@@ -9,6 +9,7 @@ mod consoles;
 mod error;
 mod journal;
 mod listen;
+mod message;
 mod peer;
 mod probe;
 mod request;
@@ -24,6 +25,7 @@ pub use address::Address;
 pub use client::{Agent, Allow, Control, Sender};
 pub use error::AgentError;
 pub use listen::{Listener, serve};
+pub use message::{Asked, Taken};
 pub use request::Request;
 pub use server::ServeOptions;
 

@@ -27,6 +27,10 @@ impl Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     Target {
+        name: "agent",
+        run: targets::agent::run,
+    },
+    Target {
         name: "capture",
         run: targets::capture::run,
     },

@@ -1,4 +1,5 @@
 //! What is fuzzed.
+pub(crate) mod agent;
 pub(crate) mod capture;
 pub(crate) mod cri;
 pub(crate) mod filter;

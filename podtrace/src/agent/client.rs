@@ -26,21 +26,18 @@ use tower::service_fn;
 
 use super::{
     Address, AgentError, Request,
-    error::{PATIENCE, WORDS_MAX, in_words},
+    error::{PATIENCE, in_words},
+    message::{Taken, cut},
     probe::outcomes,
     proto::{
         HelloReply, HelloRequest, ProbeRequest, TimeRequest, TraceReply, agent_client::AgentClient,
-        trace_reply::Part,
     },
     tls,
 };
 use crate::{
     cause::chain,
     model::probes::{Outcomes, Probes},
-    text::{
-        sanitize::{sanitize, sanitize_lines},
-        system_error::without_numbers,
-    },
+    text::{sanitize::sanitize, system_error::without_numbers},
 };
 
 /// What ssh runs on the node.
@@ -49,7 +46,7 @@ const AGENT: &str = "sudo -n podtrace agent --stdio";
 const COMMAND_END: Duration = Duration::from_millis(500);
 /// Upper bound of a message: agents send at most 64 KiB of a session in one.
 const MESSAGE_MAX: usize = 1 << 20;
-/// Upper bounds of what is kept of an agent's name, in characters, and of how many notices.
+/// Upper bounds of the name of its host, in characters, and of how many notices are kept.
 const HOST_MAX: usize = 253;
 const NOTICES_MAX: usize = 16;
 
@@ -373,11 +370,6 @@ async fn why(status: Status, command: Option<Child>) -> AgentError {
     }
 }
 
-/// The begin of a text.
-fn cut(text: &str, len: usize) -> String {
-    text.chars().take(len).collect()
-}
-
 /// A connection over a stream.
 async fn over(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -445,29 +437,26 @@ async fn receive(
             Ok(None) => return failure.set("the connection ended".to_owned()),
             Err(status) => return failure.set(in_words(&status)),
         };
-        match part {
-            Some(Part::Session(bytes)) => {
+        match Taken::of(part) {
+            Taken::Session(bytes) => {
                 if session.write_all(&bytes).await.is_err() {
                     return;
                 }
                 // Its receiver may have given up.
                 let _ = first.take().map(|first| first.send(()));
             }
-            Some(Part::End(end)) => {
-                if !end.error.is_empty() {
-                    failure.set(sanitize_lines(&cut(&end.error, WORDS_MAX)));
+            Taken::End(why) => {
+                if !why.is_empty() {
+                    failure.set(why);
                 }
                 return;
             }
-            Some(Part::Notice(words)) if told < NOTICES_MAX => {
+            Taken::Notice(words) if told < NOTICES_MAX => {
                 told += 1;
-                let words = sanitize(&cut(&words, WORDS_MAX));
                 let mut notices = notices.0.lock().unwrap_or_else(PoisonError::into_inner);
                 notices.push(words);
             }
-            Some(Part::Notice(_)) => {}
-            // Of a newer agent.
-            None => {}
+            Taken::Notice(_) | Taken::Nothing => {}
         }
     }
 }

@@ -13,6 +13,8 @@ const WORDS_MAX: usize = 64 << 10;
 const INTERFACES_MAX: usize = 256;
 /// `podtrace record --vxlan-port` takes as many.
 const PORTS_MAX: usize = 4;
+/// Options of `podtrace record` take less than that.
+const MILLIS_MAX: u64 = 365 * 24 * 60 * 60 * 1000;
 
 /// What a console asks an agent to trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -87,8 +89,10 @@ impl Request {
             return Err(format!("more than {INTERFACES_MAX} interfaces"));
         }
         for name in &interfaces {
-            let parsed = name.parse::<TapName>();
-            parsed.map_err(|_error| "an interface that no name can mean".to_owned())?;
+            let is_name = name.parse::<TapName>().is_ok() && !name.contains(char::is_control);
+            if !is_name {
+                return Err("an interface that no name can mean".to_owned());
+            }
         }
         if snaplen != 0 && !(SNAPLEN_MIN..=SNAPLEN_MAX).contains(&snaplen) {
             return Err(format!(
@@ -100,6 +104,9 @@ impl Request {
         let vxlan_ports = ports.map_err(|_error| "a port above 65535".to_owned())?;
         if vxlan_ports.len() > PORTS_MAX || vxlan_ports.contains(&0) {
             return Err(format!("VXLAN ports that are not {PORTS_MAX} at most"));
+        }
+        if hop_timeout_ms >= MILLIS_MAX || duration_ms >= MILLIS_MAX {
+            return Err("a time of a year or more".to_owned());
         }
         let some = |ms: u64| (ms > 0).then(|| Duration::from_millis(ms));
         Ok(Self {
@@ -210,8 +217,11 @@ mod tests {
         wrong(|message| message.expression = "no such word and".to_owned());
         wrong(|message| message.expression = "x".repeat(WORDS_MAX + 1));
         wrong(|message| message.interfaces = vec!["/".to_owned()]);
+        wrong(|message| message.interfaces = vec!["a\0b".to_owned()]);
         wrong(|message| message.interfaces = vec!["a".to_owned(); INTERFACES_MAX + 1]);
         wrong(|message| message.snaplen = 1);
+        wrong(|message| message.hop_timeout_ms = u64::MAX);
+        wrong(|message| message.duration_ms = MILLIS_MAX);
         wrong(|message| message.vxlan_ports = vec![70_000]);
         wrong(|message| message.vxlan_ports = vec![1; PORTS_MAX + 1]);
     }

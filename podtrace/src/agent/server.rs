@@ -8,6 +8,7 @@ use tokio::{
     io::AsyncReadExt as _,
     process::ChildStdout,
     sync::{Semaphore, mpsc},
+    task::block_in_place,
     time::{Instant, sleep_until, timeout},
 };
 use tonic::{Request, Response, Status, Streaming};
@@ -122,7 +123,9 @@ impl Service {
         (peer, rights): (&Peer, &Rights),
         message: TraceRequest,
     ) -> Result<(Wanted, Granted), Status> {
-        let mut wanted = Wanted::of(message).map_err(Status::invalid_argument)?;
+        // It may look names up in the network.
+        let wanted = block_in_place(|| Wanted::of(message));
+        let mut wanted = wanted.map_err(Status::invalid_argument)?;
         if wanted.payload && !rights.payload {
             return Err(Status::permission_denied(
                 "the agent gives out headers only\nhint: it may be started with --payload, or with \

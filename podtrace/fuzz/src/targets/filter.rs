@@ -56,17 +56,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else {
         return;
     };
-    let is_known = |word: &str| {
-        let is_number = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | 'x');
-        WORDS.contains(&word)
-            || word.starts_with(|c: char| c.is_ascii_digit()) && word.chars().all(is_number)
-    };
-    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | ':' | '_' | '\\');
-    if text.len() > 400
-        || !text
-            .split(|c| !is_part(c))
-            .all(|word| word.is_empty() || is_known(word))
-    {
+    if !names_nothing(text) {
         return;
     }
     match Expression::compile(text) {
@@ -80,6 +70,18 @@ pub(crate) fn run(bytes: &[u8]) {
             assert!(!mistake.to_string().contains('\u{1b}'));
         }
     }
+}
+
+/// Whether nothing of an expression would be looked up in the network, and it is not long.
+pub(crate) fn names_nothing(text: &str) -> bool {
+    let is_known = |word: &str| {
+        let is_number = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | 'x');
+        WORDS.contains(&word)
+            || word.starts_with(|c: char| c.is_ascii_digit()) && word.chars().all(is_number)
+    };
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '.' | ':' | '_' | '\\');
+    let mut words = text.split(|c| !is_part(c));
+    text.len() <= 400 && words.all(|word| word.is_empty() || is_known(word))
 }
 
 fn all_ways(expression: Expression, bytes: &[u8]) {
