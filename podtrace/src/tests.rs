@@ -5,6 +5,7 @@ mod apart;
 mod damage;
 mod docs;
 mod earlier;
+mod future;
 mod layout;
 mod losses;
 mod old;

@@ -249,7 +249,8 @@ pub(super) async fn start(
         .find(|reached| request.payload && !reached.agent.gives_payload())
     {
         bail!(
-            "{}: the agent of {} gives out headers only\nhint: start it with --payload",
+            "{}: the agent of {} gives out headers only\nhint: start it with --payload, or \
+             with payload = true for this console in its file of --consoles",
             refused.name,
             refused.agent.host()
         );

@@ -177,6 +177,11 @@ impl Cluster {
 
     /// Corrects the clocks by what is known of them by now.
     pub(super) fn correct(&mut self, merge: &mut Merge, pipeline: &mut Pipeline) {
+        for number in 0..self.feeds.len() {
+            if self.clocks.is_ahead(number) {
+                self.give_up(number, merge, pipeline);
+            }
+        }
         let reached = self.clocks.reached();
         if let Some(solved) = self.clocks.solve_if_due() {
             set_clocks(solved, merge, pipeline);
@@ -188,6 +193,22 @@ impl Cluster {
         };
         let until_ns = self.clocks.until_ns(&reached, is_awaited);
         merge.hold_after(until_ns, &reached);
+    }
+
+    /// Takes no more of a session: with its times, those of the others would come too late.
+    fn give_up(&mut self, number: usize, merge: &mut Merge, pipeline: &mut Pipeline) {
+        let feed = &mut self.feeds[number];
+        if std::mem::replace(&mut feed.is_told, true) {
+            return;
+        }
+        feed.control.end();
+        let nodes = feed.info.nodes.join(", ");
+        pipeline.notice(&sanitize(&format!(
+            "{nodes} ({}): it tells of times that have not come; its packets are not seen from here \
+             on",
+            feed.name
+        )));
+        merge.give_up(number, pipeline);
     }
 
     /// Asks all sessions to end.

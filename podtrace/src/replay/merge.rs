@@ -227,6 +227,17 @@ impl Merge {
         Awaits::NoMore
     }
 
+    /// Takes no more of a session.
+    pub fn give_up(&mut self, number: usize, pipeline: &mut Pipeline) {
+        if self
+            .streams
+            .get(number)
+            .is_some_and(|stream| !stream.is_over)
+        {
+            self.end_of(number, pipeline);
+        }
+    }
+
     /// Lets a session begin once those that it continues have ended.
     fn release(&mut self, number: usize) {
         let stream = &self.streams[number];

@@ -63,7 +63,7 @@ impl Other<'_> {
             } => {
                 let presented = match presented.is_empty() {
                     true => "no name".to_owned(),
-                    false => sanitize(&presented.join(", ")),
+                    false => sanitize(&bare(presented).join(", ")),
                 };
                 format!(
                     "{whose} is for {presented}, not for {}\nhint: name the agent as its certificate \
@@ -89,12 +89,24 @@ impl Other<'_> {
     }
 }
 
+/// Names as they are, which come as `DnsName("worker1")` or `IpAddress(10.0.0.1)`.
+fn bare(names: &[String]) -> Vec<&str> {
+    let names = names.iter().map(|name| match name.split_once('(') {
+        Some((_, inner)) => inner.trim_end_matches(')').trim_matches('"'),
+        None => name,
+    });
+    names.collect()
+}
+
 /// What the other side says of a certificate of this one.
 fn refusal(alert: AlertDescription, who: &str, own: &str) -> String {
     use AlertDescription as A;
     match alert {
         A::CertificateRequired => format!("{who} takes a certificate, and got none"),
-        A::UnknownCA | A::BadCertificate | A::DecryptError => format!(
+        A::BadCertificate => format!(
+            "{who} refuses {own}: it is for another name than {who} takes it for, or cannot be read"
+        ),
+        A::UnknownCA | A::DecryptError => format!(
             "{who} refuses {own}: it is not signed by an authority that {who} knows\nhint: each side \
              needs the authority of the other in its ca.crt"
         ),

@@ -6,7 +6,7 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -41,9 +41,15 @@ const APART_NS: u64 = 10_000_000_000;
 /// How long packets are held where a session does not go on.
 const HOLD: Duration = Duration::from_millis(300);
 
+/// How far a session may be ahead of the time that has passed since it began, in nanoseconds: its
+/// begin may have been on its way for some seconds.
+pub(crate) const AHEAD_MAX_NS: u64 = 60_000_000_000;
+
 /// The clocks of all nodes.
 pub(crate) struct Clocks {
     seen: Arc<Mutex<Seen>>,
+    /// Which sessions tell of times that have not come yet.
+    ahead: Arc<[AtomicBool]>,
     /// The times until which each session was read, by its own clock.
     reached: Arc<[AtomicU64]>,
     sessions: usize,
@@ -95,6 +101,7 @@ impl Clocks {
                 told: 0,
                 fresh: Vec::new(),
             })),
+            ahead: (0..sessions).map(|_| AtomicBool::new(false)).collect(),
             reached: (0..sessions).map(|_| AtomicU64::new(0)).collect(),
             sessions,
             solved: None,
@@ -124,27 +131,41 @@ impl Clocks {
     /// Watches the packets of a session.
     pub(crate) fn watch(&self, session: usize) -> Watch {
         let (seen, reached) = (Arc::clone(&self.seen), Arc::clone(&self.reached));
+        let ahead = Arc::clone(&self.ahead);
         let mut uplinks = Uplinks::default();
+        let mut present = Present::default();
         Box::new(move |item, event| {
             uplinks.note(item);
             let ns = match (item, event) {
-                (Item::Event, Some(event)) => {
-                    if let Some(side) = uplinks.side(event) {
-                        let (key, ns) = (event.packet.key(), event.ts_ns);
-                        let mut seen = lock(&seen);
-                        let journey = seen.long.record(session, &key, side, ns);
-                        seen.short.record(session, &key, side, ns);
-                        seen.learn(journey);
-                    }
-                    event.ts_ns
-                }
+                (Item::Event, Some(event)) => event.ts_ns,
                 (Item::Tick(tick), _) => tick.now_ns,
                 _ => return,
             };
+            if !present.has_come(ns) {
+                if let Some(ahead) = ahead.get(session) {
+                    ahead.store(true, Ordering::Release);
+                }
+                return;
+            }
+            if let (Item::Event, Some(event)) = (item, event)
+                && let Some(side) = uplinks.side(event)
+            {
+                let key = event.packet.key();
+                let mut seen = lock(&seen);
+                let journey = seen.long.record(session, &key, side, ns);
+                seen.short.record(session, &key, side, ns);
+                seen.learn(journey);
+            }
             if let Some(reached) = reached.get(session) {
                 reached.fetch_max(ns, Ordering::Release);
             }
         })
+    }
+
+    /// Whether a session tells of times that have not come yet.
+    pub(super) fn is_ahead(&self, session: usize) -> bool {
+        let ahead = self.ahead.get(session);
+        ahead.is_some_and(|ahead| ahead.load(Ordering::Acquire))
     }
 
     /// Measures the clocks if there may be something to learn.
@@ -186,7 +207,7 @@ impl Clocks {
     }
 
     /// The times until which each session was read, by its own clock.
-    pub(super) fn reached(&self) -> Vec<u64> {
+    pub(crate) fn reached(&self) -> Vec<u64> {
         let all = self.reached.iter();
         all.map(|reached| reached.load(Ordering::Acquire)).collect()
     }
@@ -224,6 +245,27 @@ impl Clocks {
             clock.describe(session, names, reached.load(Ordering::Acquire))
         });
         words.collect()
+    }
+}
+
+/// How far a session can have come by now.
+#[derive(Default)]
+struct Present {
+    /// When its first time was read, and that time.
+    begun: Option<(Instant, u64)>,
+    /// What it can have come to, for some time longer.
+    until_ns: u64,
+}
+
+impl Present {
+    fn has_come(&mut self, ns: u64) -> bool {
+        if ns <= self.until_ns {
+            return true;
+        }
+        let (begun, begin_ns) = *self.begun.get_or_insert_with(|| (Instant::now(), ns));
+        let passed_ns = nanos(begun.elapsed()).saturating_add(AHEAD_MAX_NS);
+        self.until_ns = begin_ns.saturating_add(passed_ns);
+        ns <= self.until_ns
     }
 }
 
