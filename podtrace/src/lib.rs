@@ -9,6 +9,7 @@
 
 pub mod agent;
 mod backoff;
+pub mod bucket;
 mod cause;
 pub mod cgroup;
 pub mod cli;

@@ -17,7 +17,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["findings"],
     &["select", "verdict"],
     &["path"],
-    &["session", "wire"],
+    &["bucket", "session", "wire"],
     &["world"],
     &["update"],
     &["agent", "identity", "lab", "node", "probe", "prober"],

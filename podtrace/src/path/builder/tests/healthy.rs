@@ -1,6 +1,7 @@
 //! Where nothing is wrong nothing is lost, refused or mistaken: random networks, taps, flows and
 //! delays.
 mod network;
+mod shared;
 mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -147,6 +147,7 @@ pub(super) fn made(number: usize, sent: &Sent, shape: Shape) -> Made {
     packet.payload_hash = sent.seed as u32;
     if let Network::Ip(ip) = &mut packet.network {
         ip.protocol = protocol;
+        // The third is in two windows of `bucket`, too.
         ip.id = 1000 + 8 * number as u32;
     }
     Made {
@@ -178,8 +179,9 @@ fn contents(kind: Kind, number: usize) -> (u8, Transport, u32) {
             let transport = Transport::Tcp {
                 source: 0,
                 destination: 0,
-                // Far apart: nobody sends the same bytes twice.
-                sequence: (number as u32).wrapping_mul(100_000),
+                // Far apart: nobody sends the same bytes twice. The tenth is in two windows of
+                // `bucket`.
+                sequence: (number as u32).wrapping_mul(104_857),
                 acknowledgment: 7,
                 flags: 0x18,
                 payload,
