@@ -11,6 +11,7 @@ mod files;
 mod filter;
 mod flows;
 mod habits;
+mod join;
 mod lab;
 mod manifest;
 mod mcp;
@@ -37,6 +38,7 @@ pub use files::{FileArgs, WriteArgs};
 pub use filter::{ChosenArgs, FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
+pub use join::{JoinArgs, PublishArgs, QueueArgs};
 pub use lab::{DemoArgs, LabArgs};
 pub use manifest::{ManifestArgs, OF_CLUSTER, RuntimeSocket};
 pub use mcp::McpArgs;
@@ -233,6 +235,25 @@ pub enum Command {
   podtrace mcp session.pcapng
   podtrace mcp --timeout 2m /var/log/podtrace/")]
     Mcp(McpArgs),
+    /// Put what a node records into a queue, for podtrace join
+    ///
+    /// Sends each hop to the subjects of a NATS JetStream that need it, so that several joiners share
+    /// the work of thousands of nodes, and what the server has no room for is counted. Only in a
+    /// podtrace that is built with the feature cluster.
+    #[command(after_help = "Examples:
+  sudo podtrace record -w - | podtrace publish --nats nats://queue:4222 -
+  podtrace publish --run incident-7 session.pcapng")]
+    Publish(PublishArgs),
+    /// Print the paths of what nodes put into a queue, in JSON
+    ///
+    /// Joins the hops of all nodes to paths, bucket by bucket. With --write, each path is in one file,
+    /// also if a joiner is killed and another takes over: start several with the same directory.
+    /// Only in a podtrace that is built with the feature cluster.
+    #[command(after_help = "Examples:
+  podtrace join --nats nats://queue:4222 --nodes 200 --write paths/
+  podtrace join --nodes 200 --buckets 0-3 --write paths/
+  podtrace join --run incident-7 --nodes 1 | jq .")]
+    Join(JoinArgs),
     /// Print the JSON Schema of what -o json writes
     ///
     /// The fields of each object with their types and meanings, as a JSON Schema (draft 2020-12).

@@ -11,6 +11,8 @@ mod failure;
 mod fetch;
 mod filter;
 mod flows;
+#[cfg(feature = "cluster")]
+mod join;
 mod lab;
 mod manifest;
 mod mcp;
@@ -86,6 +88,15 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Extcap(args) => extcap::run(&args),
         Command::Manifest(args) => manifest::run(&args),
         Command::Mcp(args) => mcp::run(&args),
+        #[cfg(feature = "cluster")]
+        Command::Publish(args) => join::publish(&args),
+        #[cfg(feature = "cluster")]
+        Command::Join(args) => join::run(&args),
+        #[cfg(not(feature = "cluster"))]
+        Command::Publish(_) | Command::Join(_) => bail!(
+            "this podtrace is built without the queue\n\
+             hint: build it with the feature cluster: cargo build --release --features cluster"
+        ),
         Command::Schema { of } => about::schema(of),
         Command::Completions { shell } => about::completions(shell),
         Command::Man { page } => about::man(page.as_deref()),

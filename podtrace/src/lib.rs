@@ -38,6 +38,8 @@ pub mod privilege;
 pub mod probe;
 pub mod prober;
 pub mod projection;
+#[cfg(feature = "cluster")]
+mod queue;
 pub mod replay;
 mod report;
 pub mod rules;

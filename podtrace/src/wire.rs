@@ -10,8 +10,11 @@
 mod batch;
 mod body;
 mod dictionary;
+pub mod done;
 mod hops;
 mod layout;
+pub mod message;
+pub mod relay;
 #[cfg(test)]
 mod tests;
 

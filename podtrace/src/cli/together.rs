@@ -382,6 +382,8 @@ impl Command {
             | Self::Cleanup
             | Self::Manifest(_)
             | Self::Mcp(_)
+            | Self::Publish(_)
+            | Self::Join(_)
             | Self::Schema { .. }
             | Self::Completions { .. }
             | Self::Man { .. } => None,

@@ -35,6 +35,8 @@ pub struct Event {
     pub captured: Bytes,
     /// Link layer of the captured bytes, by its LINKTYPE_ number.
     pub link: u16,
+    /// The last bits of its number among the events of its session, where they are numbered.
+    pub number: u32,
 }
 
 /// Why a record did not become an event.
@@ -80,6 +82,7 @@ impl Event {
             matches: true,
             captured: Bytes::new(),
             link: framing.link(),
+            number: 0,
         };
         let packet = &mut event.packet;
         let beside = Beside {

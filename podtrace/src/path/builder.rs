@@ -139,6 +139,11 @@ impl Builder {
         }
     }
 
+    /// Gives the next packet this number, before the first.
+    pub(crate) fn number_from(&mut self, id: u64) {
+        self.next_id = id;
+    }
+
     /// Takes over what the connection tracking of a node's namespace knows of translations.
     pub fn track(&mut self, netns: (usize, u64), changes: &FlowChanges, ts_ns: u64) {
         self.joins.track(netns, changes, ts_ns);

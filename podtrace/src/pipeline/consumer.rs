@@ -63,6 +63,17 @@ pub trait Consumer {
     /// One event of packet number `packet`.
     fn on_event(&mut self, _event: &Event, _packet: u64, _world: &World) {}
 
+    /// Whether [`Self::on_joined`] and [`Self::on_left_out`] do anything.
+    fn takes_joins(&self) -> bool {
+        false
+    }
+
+    /// An event was joined to the packet of this number, and to further ones.
+    fn on_joined(&mut self, _event: &Event, _packet: u64, _further: &[u64], _world: &World) {}
+
+    /// An event came too late, or is of an interface that nobody knows: it joins nothing.
+    fn on_left_out(&mut self, _event: &Event, _stream: usize) {}
+
     /// One finished path, to be shown.
     fn on_path(&mut self, _path: &Path, _world: &World) {}
 

@@ -34,6 +34,8 @@ pub(super) struct Consumers {
     show_bytes: bool,
     /// Whether one takes the events that are shown.
     take_shown: bool,
+    /// Whether one takes what each event was joined to.
+    take_joins: bool,
 }
 
 impl Consumers {
@@ -42,6 +44,7 @@ impl Consumers {
         self.take_bytes |= consumer.takes_bytes();
         self.show_bytes |= consumer.takes_bytes() && events != Events::All;
         self.take_shown |= events == Events::Shown;
+        self.take_joins |= consumer.takes_joins();
         self.all.push((events, consumer));
     }
 
@@ -58,6 +61,23 @@ impl Consumers {
     /// Whether one takes the events that are shown.
     pub(super) fn take_shown(&self) -> bool {
         self.take_shown
+    }
+
+    /// Whether one takes what each event was joined to.
+    pub(super) fn take_joins(&self) -> bool {
+        self.take_joins
+    }
+
+    #[inline(never)]
+    pub(super) fn joined(&mut self, event: &Event, packet: u64, further: &[u64], world: &World) {
+        self.each()
+            .for_each(|consumer| consumer.on_joined(event, packet, further, world));
+    }
+
+    #[inline(never)]
+    pub(super) fn left_out(&mut self, event: &Event, stream: usize) {
+        self.each()
+            .for_each(|consumer| consumer.on_left_out(event, stream));
     }
 
     fn each(&mut self) -> impl Iterator<Item = &mut Box<dyn Consumer>> {

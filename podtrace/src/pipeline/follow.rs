@@ -43,6 +43,18 @@ impl Pipeline {
         }
     }
 
+    /// Tells that an event joins nothing. `stream`: the number of its session.
+    pub(crate) fn leave_out(&mut self, event: &Event, stream: usize) {
+        if self.consumers.take_joins() {
+            self.consumers.left_out(event, stream);
+        }
+    }
+
+    /// Gives the next packet this number, before the first.
+    pub(crate) fn number_from(&mut self, id: u64) {
+        self.builder.number_from(id);
+    }
+
     /// Joins an event; returns whether it is shown.
     fn follow(&mut self, event: &Event) -> Fate {
         if event.ts_ns < self.followed_ns {
@@ -52,6 +64,10 @@ impl Pipeline {
         let recall = |id| self.order.take(id);
         let packet = self.builder.push_or_recall(event, &self.world, recall);
         self.newest_packet = self.newest_packet.max(packet);
+        if self.consumers.take_joins() {
+            let further = self.builder.further();
+            self.consumers.joined(event, packet, further, &self.world);
+        }
         let mut packets = [packet]
             .into_iter()
             .chain(self.builder.further().iter().copied());

@@ -14,6 +14,8 @@ use super::{
     inputs::Input,
     merge::{Merge, Stream},
 };
+#[cfg(feature = "cluster")]
+use crate::session::reader::Relayed;
 use crate::{
     agent::Control,
     pipeline::Pipeline,
@@ -85,6 +87,36 @@ impl Feed {
             info,
             session: Some(session),
             control,
+            is_told: false,
+            is_behind: false,
+        })
+    }
+
+    /// A session that comes through a queue, and what puts it together. `number`: its place among
+    /// those of all nodes.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn relay(
+        name: &str,
+        (options, clocks): (ReaderOptions, &Clocks),
+        number: usize,
+    ) -> (Relayed, Ahead) {
+        Relayed::new(name, options, clocks.watch(number))
+    }
+
+    /// The same, once its begin has come.
+    ///
+    /// # Errors
+    /// When it is no session of podtrace.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn relayed(name: String, mut session: Ahead) -> anyhow::Result<Self> {
+        let Some(info) = session.peek_section()?.cloned() else {
+            anyhow::bail!("{name} is no session of podtrace");
+        };
+        Ok(Self {
+            name,
+            info,
+            session: Some(session),
+            control: Control::default(),
             is_told: false,
             is_behind: false,
         })

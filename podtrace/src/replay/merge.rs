@@ -354,6 +354,7 @@ impl Merge {
         let Some(event) = stream.chain.event() else {
             return;
         };
+        pipeline.leave_out(event, number);
         let interface = stream.numbers.point(event.interface).unwrap_or(OTHERS);
         let tap = (interface, event.direction);
         let count = pipeline.taps_mut().0.entry(tap).or_default();
@@ -408,6 +409,7 @@ impl Merge {
             return;
         };
         if !stream.numbers.event(event) {
+            pipeline.leave_out(event, number);
             count_undecodable(pipeline, event.direction, 1);
             return;
         }

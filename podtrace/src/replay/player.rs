@@ -54,6 +54,8 @@ pub(crate) struct Player<'a> {
     pub(crate) shows_bytes: bool,
     /// Whether packets are told by their numbers, which count all that is read.
     pub(crate) shows_numbers: bool,
+    /// The number of the first packet.
+    pub(crate) first_packet: u64,
     /// Shows the progress, if requested.
     pub(crate) show_progress: Option<ShowLine>,
     /// Ends the replay early.
@@ -99,6 +101,7 @@ impl Player<'_> {
             is_recorded: false,
             shows_bytes: false,
             shows_numbers: true,
+            first_packet: 1,
             stop,
             show_progress: None,
             cluster: None,
@@ -123,6 +126,7 @@ impl Player<'_> {
             is_recorded: false,
             shows_bytes: false,
             shows_numbers: true,
+            first_packet: 1,
             stop,
             show_progress: None,
             cluster: Some(cluster),
@@ -189,6 +193,7 @@ impl Player<'_> {
         }
         let mut pipeline = self.pipeline(&inputs, prescan.as_ref());
         pipeline.show_from(show_from);
+        pipeline.number_from(self.first_packet);
         let found = Found {
             inputs: &inputs,
             outline,

@@ -12,6 +12,7 @@ mod options;
 mod packet;
 mod packet_interfaces;
 mod passed_over;
+mod relayed;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -40,6 +41,7 @@ use packet::Interface;
 use packet_interfaces::PacketInterfaces;
 pub use packet_interfaces::UNNAMED;
 pub use passed_over::PassedOver;
+pub use relayed::{Relayed, Taps};
 
 /// Packet block, an older kind, and simple packet block, which has no time.
 const PACKET: u32 = 2;
@@ -115,6 +117,8 @@ pub struct Reader {
     unread: Unread,
     /// The last event, kept here because it is large to move.
     event: Option<Event>,
+    /// The blocks that are no packets, if somebody wants them.
+    beside: Option<Vec<u8>>,
 }
 
 enum Kind {
@@ -198,7 +202,18 @@ impl Reader {
             had_damage: false,
             unread: Unread::default(),
             event: None,
+            beside: None,
         })
+    }
+
+    /// Keeps the blocks that are no packets, as they are, for [`Self::take_beside`].
+    pub fn keep_beside(&mut self) {
+        self.beside.get_or_insert_default();
+    }
+
+    /// Takes the blocks that are no packets and were read since the last call.
+    pub fn take_beside(&mut self) -> Vec<u8> {
+        self.beside.as_mut().map_or_else(Vec::new, std::mem::take)
     }
 
     /// The event that was the last item.

@@ -12,7 +12,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["report", "tui"],
     &["export", "metrics", "output", "schema"],
     &["diagnosis", "projection", "stats"],
-    &["live", "replay"],
+    &["live", "queue", "replay"],
     &["pipeline"],
     &["findings"],
     &["select", "verdict"],

@@ -85,6 +85,7 @@ fn event_is_as_documented() {
         matches: true,
         captured: bytes::Bytes::new(),
         link: crate::packet::link::ETHERNET,
+        number: 0,
     }];
     packet.vlan = Some(5);
     packet.transport = SYN_ACK;

@@ -89,6 +89,7 @@ pub(crate) fn event(ts_ns: u64, interface: u32, direction: Direction, packet: &P
         matches: true,
         captured: bytes::Bytes::new(),
         link: crate::packet::link::ETHERNET,
+        number: 0,
     }
 }
 

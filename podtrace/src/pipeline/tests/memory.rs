@@ -122,6 +122,7 @@ fn packets_that_never_arrive_take_no_more_than_their_bound() {
             matches: true,
             captured: bytes::Bytes::new(),
             link: Framing::Ethernet.link(),
+            number: 0,
         };
         pipeline.join(&event);
         most_open = most_open.max(pipeline.builder.open_bytes());

@@ -96,6 +96,7 @@ impl Player<'_> {
             is_recorded: false,
             shows_bytes: false,
             shows_numbers: true,
+            first_packet: 1,
             stop: self.stop.clone(),
             show_progress: None,
             cluster: None,

@@ -25,7 +25,7 @@ const STREAM_QUEUE: usize = BATCH * QUEUE;
 
 /// One result of the reader.
 #[expect(clippy::large_enum_variant, reason = "nearly all are events")]
-enum Given {
+pub(super) enum Given {
     Event(Event),
     Item(Box<Item>),
     /// The damage found before the next item.
@@ -33,7 +33,7 @@ enum Given {
     Unread(Unread),
 }
 
-type Batch = Result<Vec<Given>, InputError>;
+pub(super) type Batch = Result<Vec<Given>, InputError>;
 
 /// Sees each item as soon as it was read, before those who ask for it.
 pub type Watch = Box<dyn FnMut(&Item, Option<&Event>) + Send>;
@@ -85,7 +85,12 @@ impl Ahead {
         if let Err(source) = spawned {
             return Err(InputError::Read { path, source });
         }
-        Ok(Self {
+        Ok(Self::of(path, batches))
+    }
+
+    /// Of what somebody else reads.
+    pub(super) fn of(path: PathBuf, batches: Receiver<Batch>) -> Self {
+        Self {
             path,
             batches,
             next: None,
@@ -93,7 +98,7 @@ impl Ahead {
             taken: 0,
             damage: Vec::new(),
             unread: Unread::default(),
-        })
+        }
     }
 
     /// The file.

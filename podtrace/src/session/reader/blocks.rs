@@ -49,6 +49,11 @@ impl Reader {
             return Ok(More::End);
         };
         self.is_capture = true;
+        if let Some(beside) = &mut self.beside
+            && frame.kind != ENHANCED_PACKET
+        {
+            beside.extend_from_slice(frame.bytes);
+        }
         let section = self.section.as_ref();
         // Each block of podtrace is sealed; a newer podtrace may write other blocks.
         let is_own = section.is_some_and(|info| info.format <= FORMAT);

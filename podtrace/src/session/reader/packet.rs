@@ -352,6 +352,7 @@ pub(super) fn read_event(
             Bytes::new()
         },
         link: interface.link_number,
+        number: 0,
     });
     let ifindex = link.interface_of(data);
     let ifindex = ifindex.filter(|_| interface.names_interfaces);
@@ -379,5 +380,6 @@ pub(super) fn bare_event(
         matches: decoded.seen.matches,
         captured,
         link,
+        number: 0,
     }
 }

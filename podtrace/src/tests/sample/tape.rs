@@ -325,6 +325,7 @@ impl Tape {
             matches: true,
             captured: Bytes::copy_from_slice(frame),
             link: framing.link(),
+            number: 0,
         };
         self.count(interface, direction, |counters| counters.seen += 1);
         self.pipeline.take_lost(&self.lost());

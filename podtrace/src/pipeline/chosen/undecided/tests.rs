@@ -22,6 +22,7 @@ fn event(ts_ns: u64) -> Event {
         matches: true,
         captured: Bytes::from(vec![0; 100]),
         link: 1,
+        number: 0,
     }
 }
 

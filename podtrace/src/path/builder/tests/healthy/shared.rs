@@ -11,9 +11,7 @@ fn shown(shape: Shape, sent: &[Sent], seed: u64, (buckets, own): (Buckets, u16))
     let (world, mut dice) = (network::world_of(shape), Dice(seed));
     let mut builder = Builder::new(TIMEOUT_NS);
     let made = sent.iter().enumerate();
-    let events = made.flat_map(|(number, sent)| {
-        made_events(number, sent, shape)
-    });
+    let events = made.flat_map(|(number, sent)| made_events(number, sent, shape));
     let mut events: Vec<_> = events.collect();
     events.retain(|event| event.direction != Socket || shape.watches_sockets);
     events.sort_by_key(|event| event.ts_ns);

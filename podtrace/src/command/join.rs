@@ -1,0 +1,203 @@
+//! `podtrace join`: the paths of many nodes' packets, from a queue; and `podtrace publish`, which
+//! puts a node's session into it.
+mod demux;
+mod lane;
+mod ledger;
+mod publish;
+mod store;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use tokio::runtime::{Builder, Runtime};
+
+use super::{FINE, INTERRUPTED, stop::stop_on_signal};
+use crate::{
+    cli::JoinArgs,
+    queue::{Queue, Received, follow},
+    signals::Stop,
+    sink,
+    text::count::counted,
+    wire::message::Context,
+};
+use demux::Message;
+pub(super) use publish::run as publish;
+use store::Totals;
+
+/// Pause between two looks at what has come.
+const PAUSE: Duration = Duration::from_millis(20);
+/// Messages that wait for a bucket's thread at most.
+const WAITING: usize = 256;
+
+/// What the nodes have sent beside hops, for all buckets.
+#[derive(Clone, Default)]
+struct Contexts(Arc<Mutex<Known>>);
+
+#[derive(Default)]
+struct Known {
+    all: Vec<Arc<Context>>,
+    takers: Vec<SyncSender<Message>>,
+}
+
+impl Contexts {
+    fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, context: Context) {
+        let context = Arc::new(context);
+        let takers = self.change(|known| {
+            known.all.push(Arc::clone(&context));
+            known.takers.clone()
+        });
+        for taker in takers {
+            let _ended = taker.send(Message::Context(Arc::clone(&context)));
+        }
+    }
+
+    /// Those so far, while all others go to `taker`.
+    fn subscribe(&self, taker: SyncSender<Message>) -> Vec<Arc<Context>> {
+        self.change(|known| {
+            known.takers.push(taker);
+            known.all.clone()
+        })
+    }
+
+    /// The sessions that have begun, and how many buckets there are.
+    fn sessions(&self) -> (BTreeSet<String>, u16) {
+        self.change(|known| {
+            let begun = known.all.iter().filter(|context| context.number == 0);
+            let names = begun.map(|context| context.session.clone()).collect();
+            let buckets = known.all.first().map_or(0, |context| context.buckets);
+            (names, buckets)
+        })
+    }
+}
+
+/// What all buckets share.
+#[derive(Clone)]
+struct Setup {
+    queue: Queue,
+    contexts: Contexts,
+    args: Arc<JoinArgs>,
+    /// The names of the sessions, in order.
+    sessions: Arc<[String]>,
+    buckets: u16,
+    stop: Stop,
+}
+
+/// Runs `join`; returns the exit code.
+pub(super) fn run(args: &JoinArgs) -> anyhow::Result<u8> {
+    let stop = stop_on_signal()?;
+    let runtime = runtime()?;
+    let queue = runtime.block_on(Queue::connect(&args.queue.nats, &args.queue.run))?;
+    let contexts = Contexts::default();
+    let (known, subject) = (contexts.clone(), queue.contexts());
+    runtime.spawn(follow(
+        queue.clone(),
+        subject,
+        0,
+        move |received: Received| {
+            if let Some(context) = Context::read(&received.payload) {
+                tokio::task::block_in_place(|| known.add(context));
+            }
+            true
+        },
+    ));
+    let Some((sessions, buckets)) = wait_for_nodes(&contexts, args.nodes, &stop)? else {
+        return Ok(INTERRUPTED);
+    };
+    let setup = Setup {
+        queue,
+        contexts,
+        args: Arc::new(args.clone()),
+        sessions,
+        buckets,
+        stop,
+    };
+    let totals = join(&setup, &runtime);
+    runtime.shutdown_background();
+    tell(&totals?);
+    Ok(FINE)
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    let builder = builder.worker_threads(2).enable_all();
+    builder.build().context("failed to start the runtime")
+}
+
+/// The sessions of so many nodes, once they have begun; none if a signal came first.
+fn wait_for_nodes(
+    contexts: &Contexts,
+    nodes: usize,
+    stop: &Stop,
+) -> anyhow::Result<Option<(Arc<[String]>, u16)>> {
+    while !stop.is_set() {
+        let (sessions, buckets) = contexts.sessions();
+        if sessions.len() >= nodes {
+            return Ok(Some((sessions.into_iter().collect(), buckets)));
+        }
+        stop.sleep(PAUSE)?;
+    }
+    Ok(None)
+}
+
+/// Joins all buckets, each on a thread of its own.
+fn join(setup: &Setup, runtime: &Runtime) -> anyhow::Result<Totals> {
+    let own = setup.args.buckets.clone();
+    let own = own.unwrap_or(0..=setup.buckets.saturating_sub(1));
+    if *own.end() >= setup.buckets {
+        bail!(
+            "there is no bucket {}: the nodes publish {}",
+            own.end(),
+            setup.buckets
+        );
+    }
+    let lanes = own.map(|bucket| {
+        let (setup, handle) = (setup.clone(), runtime.handle().clone());
+        let name = format!("bucket-{bucket}");
+        let lane = move || lane::run(bucket, &setup, &handle);
+        thread::Builder::new().name(name).spawn(lane)
+    });
+    let lanes: Vec<_> = lanes.collect::<Result<_, _>>()?;
+    let mut totals = Totals::default();
+    let mut failed = None;
+    for lane in lanes {
+        match lane.join() {
+            Ok(Ok(own)) => totals.add(&own),
+            Ok(Err(error)) => failed = failed.or(Some(error)),
+            Err(_panicked) => bail!("a thread has failed"),
+        }
+    }
+    failed.map_or(Ok(totals), Err)
+}
+
+/// Tells what became of the hops.
+fn tell(totals: &Totals) {
+    let Totals {
+        joined,
+        halos,
+        late,
+        missing,
+        unreadable,
+        ..
+    } = totals;
+    let all = totals.all();
+    let mut words = format!(
+        "{}: {joined} joined, {halos} of packets that another bucket shows, {late} too late, \
+         {missing} missing, {unreadable} unreadable",
+        counted(all, "hop")
+    );
+    match totals.published {
+        Some(published) if published == all => words += "; as many as were published",
+        Some(published) => words += &format!("; {published} were published"),
+        None => words += "; not all nodes have ended",
+    }
+    sink::tell(&words);
+}

@@ -1,0 +1,323 @@
+//! Shows the paths of a bucket, and keeps account of its hops: each is done once the paths that it
+//! was joined to are written.
+//!
+//! What is written is a cut through the paths that no hop crosses: a path that shares a hop with one
+//! that is not written yet waits for it. So whoever takes over joins the other hops as if there had
+//! been no others.
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    io::{self, Write as _},
+    mem,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use super::{
+    demux::Shared,
+    store::{Progress, Store, Totals},
+};
+use crate::{
+    bucket::Buckets,
+    model::event::Event,
+    output::{json::Json, render::Render as _},
+    path::{Path, summary::Summary},
+    pipeline::consumer::{Consumer, Failure, Tick},
+    signals::Stop,
+    wire::done::Done,
+    world::World,
+};
+
+/// Bytes that are written before it is time to.
+const BYTES: usize = 8 << 20;
+/// After so long, no path goes on: what has none is done, in nanoseconds.
+const FORGOTTEN_NS: u64 = 60_000_000_000;
+/// How often paths are printed, where there are no files.
+const PRINTED: Duration = Duration::from_millis(100);
+
+/// A hop: the number of its session, and its own there.
+type HopId = (usize, u64);
+
+/// What is shown, and where.
+pub(super) struct Goal {
+    pub(super) buckets: Buckets,
+    pub(super) bucket: u16,
+    pub(super) every: Duration,
+    /// None for standard output.
+    pub(super) store: Option<Store>,
+    pub(super) stop: Stop,
+}
+
+/// A path that has ended.
+struct Ended {
+    id: u64,
+    /// None if another bucket shows it.
+    line: Option<String>,
+    hops: Vec<HopId>,
+}
+
+/// The consumer.
+pub(super) struct Ledger {
+    goal: Goal,
+    names: Arc<[String]>,
+    shared: Arc<Shared>,
+    progress: Progress,
+    json: Json,
+    /// The hops of paths that have not ended, with the time of the last.
+    open: BTreeMap<u64, (Vec<HopId>, u64)>,
+    ended: Vec<Ended>,
+    /// The paths of hops that several have.
+    several: HashMap<HopId, Vec<u64>>,
+    bytes: usize,
+    newest_packet: u64,
+    now_ns: u64,
+    written: Instant,
+    totals: Arc<Mutex<Totals>>,
+    failure: Failure,
+    late: u64,
+}
+
+impl Ledger {
+    pub(super) fn new(
+        goal: Goal,
+        names: Arc<[String]>,
+        shared: Arc<Shared>,
+        progress: Progress,
+    ) -> Self {
+        Self {
+            newest_packet: progress.next_packet.max(1) - 1,
+            totals: Arc::new(Mutex::new(progress.totals.clone())),
+            goal,
+            names,
+            shared,
+            progress,
+            json: Json::new(0),
+            open: BTreeMap::new(),
+            ended: Vec::new(),
+            several: HashMap::new(),
+            bytes: 0,
+            now_ns: 0,
+            written: Instant::now(),
+            failure: Failure::default(),
+            late: 0,
+        }
+    }
+
+    /// What became of the hops, once it is written.
+    pub(super) fn totals(&self) -> Arc<Mutex<Totals>> {
+        Arc::clone(&self.totals)
+    }
+
+    /// Whether what comes is what the end of the trace has cut, not what the network did.
+    fn is_cut(&self) -> bool {
+        self.goal.stop.is_set() && !self.shared.has_ended.load(Ordering::Acquire)
+    }
+
+    fn end(&mut self, id: u64, line: Option<String>) {
+        let hops = self.open.remove(&id).map(|(hops, _)| hops);
+        self.bytes += line.as_ref().map_or(0, String::len);
+        self.ended.push(Ended {
+            id,
+            line,
+            hops: hops.unwrap_or_default(),
+        });
+    }
+
+    fn write_if_due(&mut self) {
+        let every = match self.goal.store {
+            Some(_) => self.goal.every,
+            None => PRINTED,
+        };
+        if self.written.elapsed() >= every || self.bytes >= BYTES {
+            let written = self.write(false);
+            self.failure.record(written);
+        }
+    }
+
+    /// Ends paths that have no end of their own: their hops were told to belong to an earlier one.
+    fn end_forgotten(&mut self, is_last: bool) {
+        let is_over = |ts_ns: u64| is_last || ts_ns.saturating_add(FORGOTTEN_NS) < self.now_ns;
+        let over = self.open.iter().filter(|(_, (_, ts_ns))| is_over(*ts_ns));
+        let over: Vec<_> = over.map(|(id, _)| *id).collect();
+        over.into_iter().for_each(|id| self.end(id, None));
+    }
+
+    /// The paths that share a hop with one that has not ended, or with one of these.
+    fn held_back(&self) -> HashSet<u64> {
+        let mut held: HashSet<u64> = HashSet::new();
+        loop {
+            let before = held.len();
+            for ids in self.several.values() {
+                let waits = |id: &u64| held.contains(id) || self.open.contains_key(id);
+                if ids.iter().any(waits) {
+                    held.extend(ids);
+                }
+            }
+            if held.len() == before {
+                return held;
+            }
+        }
+    }
+
+    /// Writes the paths that have ended, and how far that is.
+    fn write(&mut self, is_last: bool) -> io::Result<()> {
+        self.written = Instant::now();
+        self.end_forgotten(is_last);
+        let held = self.held_back();
+        let ended = mem::take(&mut self.ended);
+        let (kept, ended): (Vec<_>, Vec<_>) =
+            ended.into_iter().partition(|path| held.contains(&path.id));
+        self.ended = kept;
+        let (mut lines, mut done) = (String::new(), HashMap::new());
+        for path in &ended {
+            let is_shown = path.line.is_some();
+            if let Some(line) = &path.line {
+                lines.push_str(line);
+                self.progress.totals.paths += 1;
+            }
+            for hop in &path.hops {
+                *done.entry(*hop).or_insert(false) |= is_shown;
+            }
+        }
+        for (hop, is_shown) in &done {
+            self.several.remove(hop);
+            match is_shown {
+                true => self.progress.totals.joined += 1,
+                false => self.progress.totals.halos += 1,
+            }
+        }
+        let kept = self.ended.iter().filter_map(|path| path.line.as_ref());
+        self.bytes = kept.map(String::len).sum();
+        let late = mem::take(&mut self.late);
+        let has_news = self.advance(done.into_keys(), late);
+        if !has_news && !is_last {
+            return Ok(());
+        }
+        self.progress.is_last = is_last;
+        if is_last {
+            let published = self.shared.change(|state| state.published);
+            self.progress.totals.published = Some(published);
+        }
+        self.progress.kind = "progress".to_owned();
+        match &self.goal.store {
+            Some(store) => {
+                self.progress.file += 1;
+                store
+                    .add(&lines, &self.progress)
+                    .map_err(io::Error::other)?;
+            }
+            None => io::stdout().lock().write_all(lines.as_bytes())?,
+        }
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.clone_from(&self.progress.totals);
+        Ok(())
+    }
+
+    /// Takes note that hops are done; returns whether there is anything new.
+    fn advance(&mut self, hops: impl Iterator<Item = HopId>, late: u64) -> bool {
+        let (names, progress) = (&self.names, &mut self.progress);
+        let next_packet = self.newest_packet + 1;
+        self.shared.change(|state| {
+            let mut has_news = late + state.missing + state.unreadable > 0;
+            for (session, number) in hops {
+                has_news = true;
+                if let Some(done) = state.done.get_mut(session) {
+                    done.add(number);
+                }
+            }
+            let mut from = state.newest + 1;
+            for (held, done) in state.held.iter_mut().zip(&state.done) {
+                *held = held.split_off(&(done.base() + 1));
+                from = held.values().copied().min().unwrap_or(from).min(from);
+            }
+            progress.from_sequence = from;
+            progress.next_packet = next_packet;
+            progress.totals.late += late;
+            progress.totals.missing += mem::take(&mut state.missing);
+            progress.totals.unreadable += mem::take(&mut state.unreadable);
+            let stored = state.done.iter().map(Done::stored);
+            progress.sessions = names.iter().cloned().zip(stored).collect();
+            has_news
+        })
+    }
+
+    fn hop_of(&self, event: &Event, session: usize) -> HopId {
+        let number = self.shared.change(|state| {
+            let done = state.done.get(session);
+            done.map_or(0, |done| done.whole(event.number))
+        });
+        (session, number)
+    }
+}
+
+impl Consumer for Ledger {
+    fn takes_joins(&self) -> bool {
+        true
+    }
+
+    fn on_joined(&mut self, event: &Event, packet: u64, further: &[u64], world: &World) {
+        self.shared.queued.fetch_sub(1, Ordering::Relaxed);
+        let point = world.tap_points.get(event.interface);
+        let hop = self.hop_of(event, point.map_or(0, |point| point.node));
+        self.newest_packet = self.newest_packet.max(packet);
+        for id in further.iter().chain([&packet]) {
+            let (hops, ts_ns) = self.open.entry(*id).or_default();
+            hops.push(hop);
+            *ts_ns = event.ts_ns.max(*ts_ns);
+        }
+        if !further.is_empty() {
+            let ids = further.iter().chain([&packet]).copied();
+            self.several.insert(hop, ids.collect());
+        }
+    }
+
+    fn on_left_out(&mut self, event: &Event, stream: usize) {
+        self.shared.queued.fetch_sub(1, Ordering::Relaxed);
+        let (session, number) = self.hop_of(event, stream);
+        self.late += 1;
+        self.shared.change(|state| {
+            if let Some(done) = state.done.get_mut(session) {
+                done.add(number);
+            }
+        });
+    }
+
+    fn on_path(&mut self, path: &Path, world: &World) {
+        if self.is_cut() {
+            return;
+        }
+        let goal = &self.goal;
+        let owner = goal.buckets.owner(&path.packet, path.payload.as_deref());
+        let line = (owner == goal.bucket).then(|| {
+            let mut line = String::new();
+            self.json.path(&mut line, path, world);
+            line
+        });
+        self.end(path.id, line);
+    }
+
+    fn on_tick(&mut self, tick: &Tick<'_>, _: &World) -> Vec<String> {
+        self.now_ns = self.now_ns.max(tick.now_ns);
+        self.write_if_due();
+        Vec::new()
+    }
+
+    fn on_end(&mut self, _: &Summary, _: &World) -> Vec<String> {
+        let is_last = self.shared.has_ended.load(Ordering::Acquire);
+        let written = self.write(is_last);
+        self.failure.record(written);
+        Vec::new()
+    }
+
+    fn is_waiting(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failure.has_failed()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.write_if_due();
+        self.failure.take()
+    }
+}
