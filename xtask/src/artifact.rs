@@ -189,7 +189,7 @@ pub(crate) fn other_features(workspace: &Workspace) -> Result<Command> {
     let mut cargo = workspace.tests_cargo()?;
     // Its kernel program is that of every other build.
     cargo.env("AYA_BUILD_SKIP", "1");
-    cargo.args(["test", "-p", "podtrace", "--test", "mcp"]);
+    cargo.args(["test", "-p", "podtrace", "--test", "mcp", "--test", "queue"]);
     cargo.args(["--no-default-features", "--features", "cluster"]);
     Ok(cargo)
 }

@@ -50,6 +50,7 @@ const TEST_PACKAGES: &[(&str, &str)] = &[
     ("chromium", "chromium"),
     ("rpm", "rpm"),
     ("skopeo", "skopeo"),
+    ("nats-server", "nats-server"),
 ];
 
 /// Debian packages that only the guard requires.
