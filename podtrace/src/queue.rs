@@ -6,11 +6,11 @@ mod follow;
 mod outbox;
 pub(crate) mod publish;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use async_nats::{
-    Client, ConnectOptions,
+    Client, ConnectError, ConnectOptions,
     jetstream::{
         self,
         stream::{Config, StorageType},
@@ -19,6 +19,9 @@ use async_nats::{
 
 pub(crate) use follow::{Received, follow};
 
+/// How long a server may take to start, and the pause between two attempts.
+const CONNECTED: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(200);
 /// Name of the stream.
 const STREAM: &str = "podtrace";
 /// How long the stream keeps messages, where podtrace makes it.
@@ -40,8 +43,7 @@ impl Queue {
     /// # Errors
     /// When the server cannot be reached, or has no JetStream.
     pub(crate) async fn connect(url: &str, run: &str) -> anyhow::Result<Self> {
-        let options = ConnectOptions::new().name("podtrace");
-        let client = options.connect(url).await;
+        let client = connect(url).await;
         let client = client.with_context(|| format!("no connection to NATS at {url}"))?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(ACKNOWLEDGED);
@@ -86,6 +88,18 @@ impl Queue {
     /// The subjects of what all nodes have beside hops.
     pub(crate) fn contexts(&self) -> String {
         format!("podtrace.context.{}.*", self.run)
+    }
+}
+
+/// Connects to a server, which may be about to start.
+async fn connect(url: &str) -> Result<Client, ConnectError> {
+    let begun = Instant::now();
+    loop {
+        let options = ConnectOptions::new().name("podtrace");
+        match options.connect(url).await {
+            Err(_) if begun.elapsed() < CONNECTED => tokio::time::sleep(PAUSE).await,
+            connected => return connected,
+        }
     }
 }
 

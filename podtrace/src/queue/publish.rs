@@ -1,6 +1,8 @@
 //! Publishes a session.
 use std::{
     mem,
+    sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,8 +16,10 @@ use super::{
 };
 use crate::{
     bucket::Buckets,
+    model::event::Event,
     session::{
         format::SectionInfo,
+        input::InputError,
         reader::{Item, Reader},
     },
     signals::Stop,
@@ -28,6 +32,8 @@ use crate::{
 /// How long a hop waits for others of its bucket, and how much context there is in a message.
 const LINGER: Duration = Duration::from_millis(100);
 const CONTEXT_BYTES: usize = 128 << 10;
+/// Packets that wait for the publisher at most.
+const WAITING: usize = 4096;
 
 /// What was published.
 #[derive(Clone, Copy, Debug, Default)]
@@ -71,7 +77,6 @@ pub(crate) fn publish(
         since: None,
         published: Published::default(),
         queue,
-        buckets,
         subject,
         outbox,
         fates,
@@ -80,21 +85,25 @@ pub(crate) fn publish(
     for _ in 0..buckets.count() {
         publisher.fill.push((Batch::new()?, 0));
     }
-    for is_over in [false, true] {
-        if is_over {
-            reader.finish();
-        }
-        while !stop.is_set()
-            && let Some(item) = reader.next_item()?
-        {
-            publisher.add_context(&reader.take_beside())?;
-            if let (Item::Event, Some(event)) = (item, reader.event()) {
-                let numbers = buckets.of(event);
-                publisher.add(&Hop::from(&*event), &numbers)?;
+    let (sender, steps) = sync_channel(WAITING);
+    let reading = thread::Builder::new().name("reader".into());
+    let reading = reading.spawn(move || read(reader, &sender))?;
+    loop {
+        match steps.recv_timeout(LINGER) {
+            Ok(Step { blocks, event }) => {
+                publisher.add_context(&blocks)?;
+                if let Some(event) = event {
+                    publisher.add(&Hop::from(&event), &buckets.of(&event))?;
+                }
             }
-            publisher.flush_if_due()?;
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
         }
-        publisher.add_context(&reader.take_beside())?;
+        publisher.flush_if_due()?;
+    }
+    match reading.join() {
+        Ok(read) => read?,
+        Err(_panicked) => anyhow::bail!("a thread has failed"),
     }
     publisher.finish((runtime, stop))
 }
@@ -110,9 +119,40 @@ fn first_section(reader: &mut Reader) -> anyhow::Result<SectionInfo> {
     }
 }
 
+/// Blocks of a session, and the packet behind them.
+struct Step {
+    blocks: Vec<u8>,
+    event: Option<Event>,
+}
+
+/// Reads a session to its end. The next packet may be long in coming, and those before it are not to
+/// wait for it.
+fn read(mut reader: Reader, sender: &SyncSender<Step>) -> Result<(), InputError> {
+    for is_over in [false, true] {
+        if is_over {
+            reader.finish();
+        }
+        while let Some(item) = reader.next_item()? {
+            let blocks = reader.take_beside();
+            let event = match item {
+                Item::Event => reader.take_event(),
+                _ => None,
+            };
+            if sender.send(Step { blocks, event }).is_err() {
+                return Ok(());
+            }
+        }
+        let blocks = reader.take_beside();
+        let _nobody = sender.send(Step {
+            blocks,
+            event: None,
+        });
+    }
+    Ok(())
+}
+
 struct Publisher {
     queue: Queue,
-    buckets: Buckets,
     subject: String,
     outbox: Outbox,
     fates: Fates,

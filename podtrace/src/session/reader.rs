@@ -222,7 +222,7 @@ impl Reader {
     }
 
     /// Takes the event that was the last item.
-    fn take_event(&mut self) -> Option<Event> {
+    pub fn take_event(&mut self) -> Option<Event> {
         self.event.take()
     }
 

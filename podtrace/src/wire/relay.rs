@@ -30,8 +30,8 @@ pub struct Relay {
     next_context: u64,
     /// The pieces that come next.
     pieces: VecDeque<(Arc<Context>, usize)>,
-    /// Batches by the number of their first hop.
-    batches: BTreeMap<u64, Vec<u8>>,
+    /// Batches by the number of their first hop, with the one behind their last.
+    batches: BTreeMap<u64, (u64, Vec<u8>)>,
     /// What is left of the one that is read.
     hops: Option<Hops>,
     next_hop: u64,
@@ -68,8 +68,9 @@ impl Relay {
     /// Adds a batch.
     pub fn add_hops(&mut self, message: &HopsMessage<'_>) {
         let end = message.first.saturating_add(message.count.into());
-        if message.first >= self.next_hop && end > self.done.base() {
-            self.batches.insert(message.first, message.batch.to_vec());
+        if end > self.next_hop.max(self.done.base()) {
+            let batch = (end, message.batch.to_vec());
+            self.batches.insert(message.first, batch);
         }
     }
 
@@ -155,13 +156,8 @@ impl Relay {
         }
         // What was taken before need not come again.
         if self.next_hop < self.done.base() {
-            let next = self.batches.range(self.next_hop..).next();
-            let known = next.map_or(u64::MAX, |(first, _)| *first);
-            let end = before.min(self.done.base()).min(known);
-            if end > self.next_hop {
-                self.next_hop = end;
-                return true;
-            }
+            self.next_hop = before.min(self.done.base());
+            return true;
         }
         if let Some(end) = self.missing.remove(&self.next_hop) {
             let count = end.saturating_sub(self.next_hop);
@@ -171,14 +167,35 @@ impl Relay {
             self.next_hop = end.max(self.next_hop);
             return true;
         }
-        let Some(batch) = self.batches.remove(&self.next_hop) else {
+        let Some((first, batch)) = self.take_batch() else {
             return false;
         };
         match decoder.decode(&batch) {
-            Ok(hops) => self.hops = Some(hops),
+            Ok(mut hops) => {
+                for _ in first..self.next_hop {
+                    hops.next();
+                }
+                self.hops = Some(hops);
+            }
             // Nobody can read it.
             Err(_) => self.give_up(),
         }
         true
     }
+
+    /// The batch with the next hop, and the number of its first.
+    fn take_batch(&mut self) -> Option<(u64, Vec<u8>)> {
+        while let Some(entry) = self.batches.first_entry()
+            && *entry.key() <= self.next_hop
+        {
+            let (first, (end, batch)) = entry.remove_entry();
+            if end > self.next_hop {
+                return Some((first, batch));
+            }
+        }
+        None
+    }
 }
+
+#[cfg(test)]
+mod tests;
