@@ -19,7 +19,7 @@ use crate::{
     model::event::Event,
     session::{
         format::SectionInfo,
-        input::InputError,
+        input::{InputError, named},
         reader::{Item, Reader},
     },
     signals::Stop,
@@ -113,9 +113,9 @@ fn first_section(reader: &mut Reader) -> anyhow::Result<SectionInfo> {
         Some(Item::Section(info)) if info.nodes.len() == 1 => Ok(info),
         Some(Item::Section(_)) => anyhow::bail!(
             "{} is of several nodes\nhint: publish what each has recorded",
-            reader.path().display()
+            named(reader.path())
         ),
-        _ => anyhow::bail!("{} is no session of podtrace", reader.path().display()),
+        _ => anyhow::bail!("{} is no session of podtrace", named(reader.path())),
     }
 }
 

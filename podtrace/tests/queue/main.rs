@@ -7,6 +7,7 @@
 )]
 
 mod broker;
+mod many;
 mod session;
 
 use std::{

@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::{signals::Stop, wire::done::StoredDone};
+use crate::{signals::Stop, text::escape::shown, wire::done::StoredDone};
 
 /// Pause between two attempts to take a bucket that another joiner has.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -88,21 +88,21 @@ pub(super) struct Store {
 impl Store {
     /// Takes a bucket, once no other joiner has it; none if it is to stop before.
     pub(super) fn open(folder: &Path, bucket: u16, stop: &Stop) -> anyhow::Result<Option<Self>> {
-        fs::create_dir_all(folder).with_context(|| format!("no {}", folder.display()))?;
+        fs::create_dir_all(folder).with_context(|| format!("no {}", shown(folder)))?;
         let path = folder.join(format!("bucket-{bucket:03}.lock"));
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(&path)
-            .with_context(|| format!("no {}", path.display()))?;
+            .with_context(|| format!("no {}", shown(&path)))?;
         loop {
             match lock.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if stop.is_set() => return Ok(None),
                 Err(TryLockError::WouldBlock) => stop.sleep(PAUSE)?,
                 Err(TryLockError::Error(error)) => {
-                    return Err(error).with_context(|| format!("no lock on {}", path.display()));
+                    return Err(error).with_context(|| format!("no lock on {}", shown(&path)));
                 }
             }
         }
@@ -140,7 +140,7 @@ impl Store {
         let text = fs::read_to_string(&path)?;
         let line = text.lines().next_back().unwrap_or_default();
         let progress = serde_json::from_str(line);
-        let progress = progress.with_context(|| format!("{} has no progress", path.display()))?;
+        let progress = progress.with_context(|| format!("{} has no progress", shown(&path)))?;
         Ok(Some(progress))
     }
 
