@@ -1,7 +1,6 @@
 //! `podtrace publish` and `podtrace join`, with a real server of NATS between them.
 #![expect(
     clippy::expect_used,
-    clippy::panic,
     clippy::unwrap_used,
     reason = "a test fails by panicking"
 )]
