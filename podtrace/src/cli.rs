@@ -13,6 +13,7 @@ mod flows;
 mod habits;
 mod join;
 mod lab;
+mod lake;
 mod manifest;
 mod mcp;
 mod metrics;
@@ -40,6 +41,7 @@ pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
 pub use join::{JoinArgs, PublishArgs, QueueArgs};
 pub use lab::{DemoArgs, LabArgs};
+pub use lake::{IntoLakeArgs, LakeArgs, QueryArgs, QueryFormat, StoreArgs};
 pub use manifest::{ManifestArgs, OF_CLUSTER, RuntimeSocket};
 pub use mcp::McpArgs;
 pub use metrics::MetricsArgs;
@@ -166,10 +168,31 @@ pub enum Command {
   podtrace export --format csv session.pcapng | head
   podtrace export --format perfetto -w paths.json session.pcapng
   podtrace export --format otlp --to http://127.0.0.1:4317 session.pcapng
+  podtrace export --lake s3://traces/prod --pool workers /var/log/podtrace/
   podtrace export --format pcapng --vantage default/mypod1/eth0 -w pod.pcapng session.pcapng
   podtrace export --format pcapng --since +10s --first 5s -w part.pcapng session.pcapng
   podtrace export --format pcapng -w dns.pcapng session.pcapng -- port 53")]
     Export(Box<ExportArgs>),
+    /// Answer SQL about recorded sessions, or about a lake of them
+    ///
+    /// The tables are hops (a row for each hop of a packet), paths (a row for each packet) and flows
+    /// (a row for each conversation, direction and hour): see podtrace/docs/lake.md. Reads only, and
+    /// within bounds. Only in a podtrace that is built with the feature cluster.
+    #[command(after_help = "Examples:
+  podtrace query 'SELECT outcome, count(*) FROM paths GROUP BY outcome' session.pcapng
+  podtrace query --lake s3://traces/prod \"SELECT * FROM flows WHERE date = '2026-12-01'\"
+  podtrace query --lake /srv/lake -o csv 'SELECT * FROM flows ORDER BY lost DESC LIMIT 20'
+  podtrace query --lake /srv/lake 'DESCRIBE hops'")]
+    Query(Box<QueryArgs>),
+    /// Look after a lake: what is in it, few files instead of many, nothing that is old
+    ///
+    /// Only in a podtrace that is built with the feature cluster. One at a time is to change a lake;
+    /// others may read and write meanwhile.
+    #[command(after_help = "Examples:
+  podtrace lake /srv/lake                             what is in it
+  podtrace lake s3://traces/prod --compact
+  podtrace lake s3://traces/prod --older-than 720h    30 days are kept")]
+    Lake(Box<LakeArgs>),
     /// Show the node's pod network, and what is broken in it
     ///
     /// A snapshot of uplink, flannel.1, bridges, routes, pods and containers: what is attached

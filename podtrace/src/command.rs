@@ -14,6 +14,7 @@ mod flows;
 #[cfg(feature = "cluster")]
 mod join;
 mod lab;
+mod lake;
 mod manifest;
 mod mcp;
 mod replay;
@@ -87,6 +88,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Agent(args) => agent::run(&args),
         Command::Extcap(args) => extcap::run(&args),
         Command::Manifest(args) => manifest::run(&args),
+        Command::Query(args) => lake::query(&args),
+        Command::Lake(args) => lake::run(&args),
         Command::Mcp(args) => mcp::run(&args),
         #[cfg(feature = "cluster")]
         Command::Publish(args) => join::publish(&args),

@@ -22,6 +22,8 @@ pub mod filter;
 pub mod findings;
 pub mod identity;
 pub mod lab;
+#[cfg(feature = "cluster")]
+mod lake;
 mod live;
 mod map;
 mod metrics;

@@ -170,6 +170,16 @@ pub(super) fn size(text: &str) -> Result<u64, String> {
         .ok_or_else(|| "must be more than nothing and less than 16 EiB, for example 100MB".into())
 }
 
+/// The name of a pool of nodes, which becomes that of a folder.
+pub(super) fn pool(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let is_name = (1..=63).contains(&text.len()) && text.bytes().all(is_plain);
+    if is_name && !text.starts_with('.') {
+        return Ok(text.into());
+    }
+    Err("must be letters, digits, '-', '_' and '.', 63 at most, for example workers".into())
+}
+
 /// The size at which a file rotates; large enough for the data that each file repeats.
 pub(super) fn rotate_size(text: &str) -> Result<u64, String> {
     size(text).and_then(|bytes| {

@@ -1,10 +1,10 @@
 //! Options of the commands that read files.
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum, builder::ArgPredicate};
 
 use super::{
-    Color, DetailArgs, FileFilterArgs, ViewArgs, WriteArgs,
+    Color, DetailArgs, FileFilterArgs, IntoLakeArgs, ViewArgs, WriteArgs,
     parse::{self, duration, factor, interface, moment, number, offset, port, span},
 };
 use crate::{
@@ -122,8 +122,12 @@ pub struct ExportArgs {
     #[command(flatten)]
     pub input: InputArgs,
     /// Format to write
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", required = false, required_unless_present = "lake",
+          default_value_if("lake", ArgPredicate::IsPresent, "parquet"))]
     pub format: ExportFormat,
+    /// The lake to write into.
+    #[command(flatten)]
+    pub into: IntoLakeArgs,
     /// File to write [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     pub write: Option<PathBuf>,

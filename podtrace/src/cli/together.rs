@@ -311,8 +311,13 @@ impl ExportArgs {
                 "--to is for --format otlp: other formats are written, as with -w FILE".into()
             })
         };
+        let of_lake = || {
+            let is_other = self.into.lake.is_some() && self.format != ExportFormat::Parquet;
+            is_other.then(|| "a lake has Parquet, and no other format: leave --format out".into())
+        };
         compressed()
             .or_else(sent)
+            .or_else(of_lake)
             .or_else(|| self.how.contradiction(self.write.is_some()))
             .or_else(|| self.input.contradiction())
             .or_else(|| is_pcapng.then(|| self.input.partial()).flatten())
@@ -376,6 +381,8 @@ impl Command {
             Self::Extcap(args) => args.contradiction(),
             Self::Agent(args) => args.contradiction(),
             Self::Topology(_)
+            | Self::Query(_)
+            | Self::Lake(_)
             | Self::Doctor(_)
             | Self::Demo(_)
             | Self::Lab(_)

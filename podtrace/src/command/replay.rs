@@ -25,7 +25,7 @@ use crate::{
     sink::{self, Sink, status},
     text::escape::shown,
 };
-pub(super) use export::run as export;
+pub(super) use export::{run as export, sessions};
 pub(super) use report::run as report;
 use rewrite::Rewrite;
 pub(super) use stats::run as stats;

@@ -19,6 +19,8 @@ pub struct Column {
     pub required: bool,
     /// Whether Parquet leaves it out because it has the value in another form.
     pub csv_only: bool,
+    /// Whether all hops of a path have the same value, so that a table of paths has it too.
+    pub of_path: bool,
     get: Get,
 }
 
@@ -38,6 +40,7 @@ impl Column {
             kind,
             required: field.required,
             csv_only: false,
+            of_path: false,
             get,
         }
     }
@@ -59,8 +62,13 @@ impl Column {
         self
     }
 
+    pub(super) const fn of_path(mut self) -> Self {
+        self.of_path = true;
+        self
+    }
+
     /// The value in a row. Texts are safe for a terminal.
-    pub(super) fn value<'a>(&self, row: &'a Row<'_>) -> Option<Value<'a>> {
+    pub(crate) fn value<'a>(&self, row: &'a Row<'_>) -> Option<Value<'a>> {
         match (self.get)(row)? {
             Value::Text(text) => Some(Value::Text(safe(text))),
             value => Some(value),

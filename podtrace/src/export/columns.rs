@@ -14,7 +14,7 @@ use crate::{
 /// of objects inside a path or a hop have the object's name as prefix.
 macro_rules! column {
     (path.$field:ident) => {
-        own!(PathObject<'_>, $field, |row| row.path)
+        own!(PathObject<'_>, $field, |row| row.path).of_path()
     };
     (hop.$field:ident) => {
         own!(HopObject<'_>, $field, |row| row.hop)
@@ -23,7 +23,7 @@ macro_rules! column {
         own!(RowCells, $field, |row| row.own)
     };
     (headers.$field:ident) => {
-        own!(HeadersObject, $field, |row| row.path.headers)
+        own!(HeadersObject, $field, |row| row.path.headers).of_path()
     };
     (socket.$field:ident) => {
         nested!("socket_", SocketObject, $field, |row| row.hop.socket)
@@ -37,13 +37,13 @@ macro_rules! column {
             .translation)
     };
     (refusal.$field:ident) => {
-        nested!("refusal_", RefusalObject, $field, |row| row.path.refusal)
+        nested!("refusal_", RefusalObject, $field, |row| row.path.refusal).of_path()
     };
     (dropped.$field:ident) => {
-        nested!("drop_", DropObject, $field, |row| row.path.dropped)
+        nested!("drop_", DropObject, $field, |row| row.path.dropped).of_path()
     };
     (sender.$field:ident) => {
-        nested!("sender_", SocketObject, $field, |row| row.path.sender)
+        nested!("sender_", SocketObject, $field, |row| row.path.sender).of_path()
     };
 }
 
@@ -66,13 +66,14 @@ macro_rules! nested {
     };
 }
 
-/// The columns, in the order in which they are written.
+/// The columns, in the order in which they are written. A table of paths has the time of the
+/// first hop.
 pub const COLUMNS: &[Column] = &[
     column!(path.packet),
     column!(own.time).csv_only(),
-    column!(hop.time_ns),
+    column!(hop.time_ns).of_path(),
     column!(own.hop),
-    column!(own.hops),
+    column!(own.hops).of_path(),
     column!(hop.delta_ns).required(),
     column!(hop.node),
     column!(hop.pod),

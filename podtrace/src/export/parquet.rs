@@ -1,38 +1,22 @@
 //! Parquet, through the column writers: no arrow needed.
 mod buffer;
+mod file;
 
-use std::{io::Write, sync::Arc};
+use std::io::Write;
 
-use parquet::{
-    basic::{Compression, LogicalType, Repetition, TimeUnit, Type as Physical, ZstdLevel},
-    errors::ParquetError,
-    file::{
-        metadata::KeyValue,
-        properties::{WriterProperties, WriterPropertiesPtr},
-        writer::SerializedFileWriter,
-    },
-    schema::types::{Type, TypePtr},
-};
-
-use super::{COLUMNS, Column, ExportError, SCHEMA_VERSION};
-use crate::{
-    field::Kind,
-    path::Path,
-    projection::row::{Row, rows},
-    world::World,
-};
-use buffer::Buffer;
+use super::{COLUMNS, Column, ExportError};
+use crate::{path::Path, projection::row::rows, world::World};
+pub(crate) use file::{ParquetFile, Shape};
 
 /// Rows buffered until their group is written.
 pub const ROWS_PER_GROUP: usize = 65_536;
 
 /// The last time that Parquet has, in nanoseconds since 1970: its timestamps have a sign.
-const LAST_NS: u64 = i64::MAX.cast_unsigned();
+pub(crate) const LAST_NS: u64 = i64::MAX.cast_unsigned();
 
 /// Writes the hops of paths as Parquet.
 pub struct ParquetRows<W: Write + Send> {
-    file: SerializedFileWriter<W>,
-    rows: Rows,
+    file: ParquetFile<W>,
     epoch_ns: i128,
     beyond: u64,
 }
@@ -43,13 +27,6 @@ pub struct ParquetRows<W: Write + Send> {
 /// When it is built without.
 pub const fn check_parquet() -> Result<(), ExportError> {
     Ok(())
-}
-
-/// The rows of the group that is not yet written, by column.
-struct Rows {
-    buffers: Vec<Buffer>,
-    count: usize,
-    per_group: usize,
 }
 
 impl<W: Write + Send> ParquetRows<W> {
@@ -66,15 +43,12 @@ impl<W: Write + Send> ParquetRows<W> {
         writer: W,
         epoch_ns: i128,
     ) -> Result<Self, ExportError> {
-        let file = SerializedFileWriter::new(writer, schema()?, properties()?)?;
-        let rows = Rows {
-            buffers: columns().map(Buffer::new).collect(),
-            count: 0,
-            per_group,
+        let shape = Shape {
+            columns: COLUMNS.iter().filter(|column| !column.csv_only).collect(),
+            ..Shape::default()
         };
         Ok(Self {
-            file,
-            rows,
+            file: ParquetFile::new(writer, shape, per_group)?,
             epoch_ns,
             beyond: 0,
         })
@@ -87,17 +61,12 @@ impl<W: Write + Send> ParquetRows<W> {
     pub fn write(&mut self, path: &Path, world: &World) -> Result<(), ExportError> {
         let Self {
             file,
-            rows: held,
             epoch_ns,
             beyond,
         } = self;
         rows(path, world, *epoch_ns, |row| {
             *beyond += u64::from(row.hop.time_ns.0 > LAST_NS);
-            held.push(row);
-            if held.count >= held.per_group {
-                held.write_group(file)?;
-            }
-            Ok(())
+            file.push(row)
         })
     }
 
@@ -111,87 +80,7 @@ impl<W: Write + Send> ParquetRows<W> {
     ///
     /// # Errors
     /// When the writer fails.
-    pub fn finish(mut self) -> Result<W, ExportError> {
-        self.rows.write_group(&mut self.file)?;
-        Ok(self.file.into_inner()?)
+    pub fn finish(self) -> Result<W, ExportError> {
+        self.file.finish()
     }
-}
-
-impl Rows {
-    fn push(&mut self, row: &Row<'_>) {
-        for (column, buffer) in columns().zip(&mut self.buffers) {
-            buffer.push(column.value(row));
-        }
-        self.count += 1;
-    }
-
-    fn write_group<W: Write + Send>(
-        &mut self,
-        file: &mut SerializedFileWriter<W>,
-    ) -> Result<(), ParquetError> {
-        if self.count == 0 {
-            return Ok(());
-        }
-        let mut group = file.next_row_group()?;
-        for buffer in &mut self.buffers {
-            let Some(mut column) = group.next_column()? else {
-                break;
-            };
-            buffer.write(&mut column)?;
-            column.close()?;
-            buffer.clear();
-        }
-        group.close()?;
-        self.count = 0;
-        Ok(())
-    }
-}
-
-fn columns() -> impl Iterator<Item = &'static Column> {
-    COLUMNS.iter().filter(|column| !column.csv_only)
-}
-
-fn schema() -> Result<TypePtr, ParquetError> {
-    let fields: Result<_, _> = columns()
-        .map(|column| field(column).map(Arc::new))
-        .collect();
-    let schema = Type::group_type_builder("hops").with_fields(fields?);
-    Ok(Arc::new(schema.build()?))
-}
-
-fn field(column: &Column) -> Result<Type, ParquetError> {
-    let (physical, logical) = match column.kind {
-        Kind::Long => (Physical::INT64, None),
-        Kind::Int => (Physical::INT32, None),
-        Kind::Flag => (Physical::BOOLEAN, None),
-        Kind::Text => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
-        Kind::Time => {
-            let logical = LogicalType::timestamp(true, TimeUnit::NANOS);
-            (Physical::INT64, Some(logical))
-        }
-    };
-    let repetition = if column.required {
-        Repetition::REQUIRED
-    } else {
-        Repetition::OPTIONAL
-    };
-    Type::primitive_type_builder(column.name, physical)
-        .with_logical_type(logical)
-        .with_repetition(repetition)
-        .build()
-}
-
-fn properties() -> Result<WriterPropertiesPtr, ParquetError> {
-    let version = env!("CARGO_PKG_VERSION");
-    let metadata = [
-        ("podtrace.schema", SCHEMA_VERSION.to_string()),
-        ("podtrace.version", version.to_string()),
-    ];
-    let metadata = metadata.map(|(key, value)| KeyValue::new(key.to_string(), value));
-    let properties = WriterProperties::builder()
-        .set_created_by(format!("podtrace version {version}"))
-        .set_compression(Compression::ZSTD(ZstdLevel::default()))
-        .set_dictionary_enabled(true)
-        .set_key_value_metadata(Some(metadata.into()));
-    Ok(Arc::new(properties.build()))
 }

@@ -9,7 +9,7 @@ pub(super) const LINES: Lines<'_> = &[
     &["main"],
     &["command", "tests"],
     &["cli"],
-    &["report", "tui"],
+    &["lake", "report", "tui"],
     &["export", "metrics", "output", "schema"],
     &["diagnosis", "projection", "stats"],
     &["live", "queue", "replay"],

@@ -4,6 +4,7 @@ use std::{
     path::Path as FilePath,
 };
 
+use crate::command::lake;
 use super::{
     leaves_terminal, player_options, progress_alone,
     rewrite::Rewrite,
@@ -37,6 +38,9 @@ const FLUSH_NS: u64 = 1_000_000_000;
 
 /// Runs the command; returns the exit code.
 pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
+    if let Some(url) = &args.into.lake {
+        return lake::write(args, url);
+    }
     let file = target(args.write.as_deref());
     if args.format == ExportFormat::Parquet {
         check_parquet()?;
@@ -204,7 +208,7 @@ fn flush(mut writer: impl Write) -> Result<(), ExportError> {
 
 /// The names of the sessions, which are the same each time; of a capture of another tool, that of
 /// its node.
-fn sessions(found: &Found<'_>) -> anyhow::Result<String> {
+pub(in crate::command) fn sessions(found: &Found<'_>) -> anyhow::Result<String> {
     let name = |input: &Input| {
         let session = input.session()?;
         Ok(session.unwrap_or_else(|| input.nodes().join("+")))

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Texts handed to the column writer at once.
-const BATCH: usize = 1024;
+pub(super) const BATCH: usize = 1024;
 
 /// A column's values, and which rows have one.
 pub(super) struct Buffer {

@@ -1,0 +1,98 @@
+//! `podtrace query`.
+use std::io::BufWriter;
+
+use anyhow::Context as _;
+use datafusion::execution::SendableRecordBatchStream;
+use futures_util::TryStreamExt as _;
+
+use super::write::Writing;
+use crate::{
+    cli::{QueryArgs, QueryFormat},
+    command::{FINE, INTERRUPTED, stop::stop_on_signal},
+    lake::{Engine, Format, Lake, Limits, Open, Printed, in_words},
+    replay::options::PlayerOptions,
+    signals::Signals,
+    sink::Named,
+};
+
+/// Runs the command; returns the exit code.
+pub(in crate::command) fn run(args: &QueryArgs) -> anyhow::Result<u8> {
+    let folder = tempfile::Builder::new()
+        .prefix("podtrace-query-")
+        .tempdir()
+        .context("failed to make a temporary folder")?;
+    let how = |make| Open {
+        make,
+        patience: args.store.retry_for,
+    };
+    let lake = match &args.lake {
+        Some(url) => Lake::open(url, how(false))?,
+        None => {
+            let spool = folder.path().join("lake");
+            let lake = Lake::open(&spool.to_string_lossy(), how(true))?;
+            let writing = Writing {
+                lake: lake.clone(),
+                part: String::new(),
+                pool: "default".into(),
+                vantage: None,
+                is_kept: false,
+            };
+            let options = PlayerOptions {
+                files: args.files.clone(),
+                ..PlayerOptions::default()
+            };
+            let played = writing.run(&options, stop_on_signal()?)?;
+            if played.is_interrupted {
+                return Ok(INTERRUPTED);
+            }
+            lake
+        }
+    };
+    let limits = Limits {
+        memory: args.memory_limit,
+        folder: folder.path(),
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("failed to start the runtime")?;
+    let code = runtime.block_on(async {
+        let mut signals = Signals::listen()?;
+        tokio::select! {
+            () = signals.next() => Ok(INTERRUPTED),
+            answered = answer(args, &lake, limits) => answered.map(|()| FINE),
+        }
+    });
+    // What still computes is of no use to anybody.
+    runtime.shutdown_background();
+    code
+}
+
+async fn answer(args: &QueryArgs, lake: &Lake, limits: Limits<'_>) -> anyhow::Result<()> {
+    let engine = Engine::new(lake, limits).await?;
+    let rows = engine.ask(&args.sql).await?;
+    let format = match args.output {
+        QueryFormat::Text => Format::Text,
+        QueryFormat::Json => Format::Json,
+        QueryFormat::Csv => Format::Csv,
+    };
+    print(rows, format, args.limit).await
+}
+
+async fn print(
+    mut rows: SendableRecordBatchStream,
+    format: Format,
+    limit: Option<u64>,
+) -> anyhow::Result<()> {
+    let mut left = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let writer = BufWriter::new(Named::stdout());
+    let mut answer = Printed::new(format, &rows.schema(), writer);
+    while left > 0
+        && let Some(batch) = rows.try_next().await.map_err(in_words)?
+    {
+        let some = batch.slice(0, batch.num_rows().min(left));
+        left -= some.num_rows();
+        answer.print(&some)?;
+    }
+    answer.finish()
+}

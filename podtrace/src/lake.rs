@@ -1,0 +1,26 @@
+//! A lake: hops and paths of many recordings as Parquet, in a folder or in an object storage, and
+//! SQL over it.
+//!
+//! Its files, and what hides which, are in docs/lake.md.
+mod compact;
+mod engine;
+mod expire;
+mod inside;
+mod layout;
+mod print;
+mod safe;
+mod schema;
+mod store;
+mod upload;
+mod view;
+mod writer;
+
+pub(crate) use self::{
+    compact::compact,
+    engine::{Engine, Limits, in_words},
+    expire::expire,
+    inside::inside,
+    print::{Format, Printed},
+    store::{Lake, Open},
+    writer::{LakeWriter, Source},
+};

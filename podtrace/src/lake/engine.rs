@@ -1,0 +1,146 @@
+//! SQL over a lake: reads only, within bounds.
+use std::{num::NonZeroUsize, path::Path as FilePath, sync::Arc};
+
+use anyhow::{Context as _, anyhow};
+use datafusion::{
+    arrow::datatypes::{DataType, SchemaRef},
+    datasource::{
+        file_format::parquet::ParquetFormat,
+        listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl},
+    },
+    common::SchemaError,
+    error::DataFusionError,
+    execution::{
+        SendableRecordBatchStream,
+        context::SQLOptions,
+        memory_pool::{FairSpillPool, TrackConsumersPool},
+        object_store::ObjectStoreUrl,
+        runtime_env::RuntimeEnvBuilder,
+    },
+    prelude::{SessionConfig, SessionContext},
+};
+
+use super::{
+    layout::Table,
+    schema::{FLOWS, FOLDERS, schema},
+    store::Lake,
+    view::View,
+};
+
+/// The address under which queries have the lake.
+const STORE: &str = "lake://lake";
+
+/// Rows of a step.
+const BATCH_ROWS: usize = 8192;
+
+/// What takes most memory is named when there is none left.
+const TOLD: NonZeroUsize = NonZeroUsize::MIN;
+
+/// What a query may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits<'a> {
+    /// Bytes of memory, beyond which it takes files.
+    pub(crate) memory: u64,
+    /// The folder of those files.
+    pub(crate) folder: &'a FilePath,
+}
+
+/// Answers SQL.
+pub(crate) struct Engine {
+    pub(super) context: SessionContext,
+}
+
+impl Engine {
+    pub(super) fn empty(lake: &Lake, limits: Limits<'_>) -> anyhow::Result<Self> {
+        let memory = usize::try_from(limits.memory).unwrap_or(usize::MAX);
+        let pool = TrackConsumersPool::new(FairSpillPool::new(memory), TOLD);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_temp_file_path(limits.folder)
+            .build_arc()
+            .context("failed to start the query engine")?;
+        let config = SessionConfig::new()
+            .with_information_schema(true)
+            .with_collect_statistics(false)
+            .with_batch_size(BATCH_ROWS)
+            .set_bool("datafusion.execution.parquet.pushdown_filters", true)
+            .set_bool("datafusion.execution.parquet.reorder_filters", true);
+        let context = SessionContext::new_with_config_rt(config, runtime);
+        let url = ObjectStoreUrl::parse(STORE)?;
+        context.register_object_store(url.as_ref(), Arc::new(View(Arc::clone(&lake.store))));
+        Ok(Self { context })
+    }
+
+    /// With the tables of a lake.
+    pub(crate) async fn new(lake: &Lake, limits: Limits<'_>) -> anyhow::Result<Self> {
+        let engine = Self::empty(lake, limits)?;
+        for table in Table::ALL {
+            let url = ListingTableUrl::parse(format!("{STORE}/{}/", table.name()))?;
+            let folders = FOLDERS.map(|name| (name.to_string(), DataType::Utf8));
+            let config = ListingTableConfig::new(url);
+            let listed = listing(config, schema(table), folders.into())?;
+            engine.context.register_table(table.name(), Arc::new(listed))?;
+        }
+        let flows = engine.context.sql(FLOWS).await?.into_view();
+        engine.context.register_table("flows", flows)?;
+        Ok(engine)
+    }
+
+    /// Begins to answer.
+    pub(crate) async fn ask(&self, sql: &str) -> anyhow::Result<SendableRecordBatchStream> {
+        let reads = SQLOptions::new()
+            .with_allow_ddl(false)
+            .with_allow_dml(false)
+            .with_allow_statements(false);
+        let asked = async {
+            let frame = self.context.sql_with_options(sql, reads).await?;
+            frame.execute_stream().await
+        };
+        asked.await.map_err(in_words)
+    }
+}
+
+/// A table of Parquet files. `folders`: the columns that stand in the names of folders.
+pub(super) fn listing(
+    config: ListingTableConfig,
+    schema: SchemaRef,
+    folders: Vec<(String, DataType)>,
+) -> Result<ListingTable, DataFusionError> {
+    let options = ListingOptions::new(Arc::new(ParquetFormat::default()))
+        .with_file_extension(".parquet")
+        .with_table_partition_cols(folders);
+    ListingTable::try_new(config.with_listing_options(options).with_schema(schema))
+}
+
+/// The address of a file for a query.
+pub(super) fn address(file: &object_store::path::Path) -> Result<ListingTableUrl, DataFusionError> {
+    ListingTableUrl::parse(format!("{STORE}/{file}"))
+}
+
+/// What was wrong with a query, and what to do.
+pub(crate) fn in_words(error: DataFusionError) -> anyhow::Error {
+    let root = error.find_root();
+    let text = root.strip_backtrace();
+    let text = text.lines().collect::<Vec<_>>().join(" ");
+    let hint = match root {
+        DataFusionError::SchemaError(schema, _) => match &**schema {
+            SchemaError::FieldNotFound { field, .. } => {
+                return anyhow!(
+                    "there is no column {}\nhint: podtrace query 'DESCRIBE paths' lists those of \
+                     paths, and so for hops and flows",
+                    field.flat_name()
+                );
+            }
+            _ => "",
+        },
+        _ if text.contains("table '") && text.contains("not found") => {
+            "\nhint: the tables are hops, paths and flows"
+        }
+        _ if text.contains("not supported: ") || text.contains("not supported for") => {
+            "\nhint: queries only read: SELECT, WITH, EXPLAIN, DESCRIBE, SHOW TABLES"
+        }
+        DataFusionError::ResourcesExhausted(_) => "\nhint: --memory-limit 2GiB, or ask for less",
+        _ => "",
+    };
+    anyhow!("the query failed: {text}{hint}")
+}
