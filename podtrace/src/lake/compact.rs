@@ -21,7 +21,7 @@ use super::{
     layout::{Hour, Partition, Replaces, Table, compacted},
     schema::{filtered, metadata, schema},
     store::Lake,
-    view::{Folder, folders},
+    view::{Folder, View, folders},
 };
 use crate::export::ROWS_PER_GROUP;
 
@@ -82,11 +82,12 @@ async fn join(
         replaces.extend(earlier.replaces.iter().cloned());
     }
     let (name, marker) = compacted(&replaces);
-    let file = rows(lake, limits, partition.table, &folder.visible).await?;
+    let file = rows(lake, limits, partition, &folder.visible).await?;
     let says = serde_json::to_vec(&Replaces { replaces })?;
     lake.put(says, &partition.file(&marker)).await?;
     lake.put_file(file, &partition.file(&name)).await?;
-    for (earlier, _) in &folder.markers {
+    let earlier = folder.markers.iter();
+    for (earlier, _) in earlier.filter(|(earlier, _)| earlier.location != partition.file(&marker)) {
         lake.store.delete(&earlier.location).await?;
     }
     Ok(())
@@ -96,12 +97,13 @@ async fn join(
 async fn rows(
     lake: &Lake,
     limits: Limits<'_>,
-    table: Table,
+    partition: &Partition,
     files: &[ObjectMeta],
 ) -> anyhow::Result<File> {
-    let engine = Engine::empty(lake, limits)?;
-    let urls: Result<Vec<_>, _> = files.iter().map(|meta| address(&meta.location)).collect();
-    let config = ListingTableConfig::new_with_multi_paths(urls?);
+    let table = partition.table;
+    // Exactly those: what comes meanwhile is not replaced.
+    let engine = Engine::empty(View::of(lake, files), limits)?;
+    let config = ListingTableConfig::new(address(&partition.path())?);
     let listed = listing(config, schema(table), Vec::new())?;
     engine.context.register_table("files", Arc::new(listed))?;
     let order = match table {

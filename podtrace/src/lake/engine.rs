@@ -22,8 +22,8 @@ use datafusion::{
 
 use super::{
     layout::Table,
-    schema::{FLOWS, FOLDERS, schema},
-    store::Lake,
+    schema::{FLOWS, of_folders, schema},
+    store::{Lake, innermost},
     view::View,
 };
 
@@ -51,12 +51,14 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn empty(lake: &Lake, limits: Limits<'_>) -> anyhow::Result<Self> {
+    pub(super) fn empty(view: View, limits: Limits<'_>) -> anyhow::Result<Self> {
         let memory = usize::try_from(limits.memory).unwrap_or(usize::MAX);
         let pool = TrackConsumersPool::new(FairSpillPool::new(memory), TOLD);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(pool))
             .with_temp_file_path(limits.folder)
+            // Each query lists anew, and only the folders that it asks for.
+            .with_object_list_cache_limit(0)
             .build_arc()
             .context("failed to start the query engine")?;
         let config = SessionConfig::new()
@@ -67,18 +69,17 @@ impl Engine {
             .set_bool("datafusion.execution.parquet.reorder_filters", true);
         let context = SessionContext::new_with_config_rt(config, runtime);
         let url = ObjectStoreUrl::parse(STORE)?;
-        context.register_object_store(url.as_ref(), Arc::new(View(Arc::clone(&lake.store))));
+        context.register_object_store(url.as_ref(), Arc::new(view));
         Ok(Self { context })
     }
 
     /// With the tables of a lake.
     pub(crate) async fn new(lake: &Lake, limits: Limits<'_>) -> anyhow::Result<Self> {
-        let engine = Self::empty(lake, limits)?;
+        let engine = Self::empty(View::all(lake), limits)?;
         for table in Table::ALL {
             let url = ListingTableUrl::parse(format!("{STORE}/{}/", table.name()))?;
-            let folders = FOLDERS.map(|name| (name.to_string(), DataType::Utf8));
             let config = ListingTableConfig::new(url);
-            let listed = listing(config, schema(table), folders.into())?;
+            let listed = listing(config, schema(table), of_folders())?;
             engine.context.register_table(table.name(), Arc::new(listed))?;
         }
         let flows = engine.context.sql(FLOWS).await?.into_view();
@@ -112,21 +113,24 @@ pub(super) fn listing(
     ListingTable::try_new(config.with_listing_options(options).with_schema(schema))
 }
 
-/// The address of a file for a query.
-pub(super) fn address(file: &object_store::path::Path) -> Result<ListingTableUrl, DataFusionError> {
-    ListingTableUrl::parse(format!("{STORE}/{file}"))
+/// The address of a folder for a query.
+pub(super) fn address(folder: &object_store::path::Path) -> Result<ListingTableUrl, DataFusionError> {
+    ListingTableUrl::parse(format!("{STORE}/{folder}/"))
 }
 
 /// What was wrong with a query, and what to do.
 pub(crate) fn in_words(error: DataFusionError) -> anyhow::Error {
     let root = error.find_root();
-    let text = root.strip_backtrace();
+    let text = match root {
+        DataFusionError::ObjectStore(error) => format!("the lake: {}", innermost(&**error)),
+        _ => root.strip_backtrace(),
+    };
     let text = text.lines().collect::<Vec<_>>().join(" ");
     let hint = match root {
         DataFusionError::SchemaError(schema, _) => match &**schema {
             SchemaError::FieldNotFound { field, .. } => {
                 return anyhow!(
-                    "there is no column {}\nhint: podtrace query 'DESCRIBE paths' lists those of \
+                    "there is no column {}\nhint: the question DESCRIBE paths is answered with those of \
                      paths, and so for hops and flows",
                     field.flat_name()
                 );

@@ -19,7 +19,14 @@ const FILTERED: [&str; 5] = [
 const SESSION: &str = "session";
 
 /// The columns that stand in the names of folders.
-pub(super) const FOLDERS: [&str; 3] = ["date", "hour", "pool"];
+pub(super) fn of_folders() -> Vec<(String, DataType)> {
+    let columns = [
+        ("date", DataType::Utf8),
+        ("hour", DataType::Int32),
+        ("pool", DataType::Utf8),
+    ];
+    columns.map(|(name, kind)| (name.into(), kind)).into()
+}
 
 /// A row per conversation and direction, of each hour.
 pub(super) const FLOWS: &str = "
@@ -27,7 +34,7 @@ SELECT date, hour, pool, protocol, source_pod, source, source_port,
        destination_pod, destination, destination_port,
        count(*) AS packets, sum(length) AS bytes,
        count(*) FILTER (WHERE outcome IN ('not_seen_further', 'dropped', 'no_socket', 'loop')
-                        OR outcome = 'unanswered' AND protocol = 'TCP') AS lost,
+                        OR outcome = 'unanswered' AND protocol = 'tcp') AS lost,
        count(*) FILTER (WHERE refusal_packet IS NOT NULL) AS refused,
        count(*) FILTER (WHERE copy_of IS NOT NULL) AS sent_again,
        min(time_ns) AS first_ns, max(time_ns) AS last_ns,

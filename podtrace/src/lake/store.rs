@@ -1,5 +1,5 @@
 //! Opens a lake by its address.
-use std::{env, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{env, error::Error, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use object_store::{
@@ -7,7 +7,7 @@ use object_store::{
     path::Path, prefix::PrefixStore,
 };
 
-use crate::text::escape::shown;
+use crate::{cause::causes, text::escape::shown};
 
 /// Tries in a row are no further apart.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
@@ -18,6 +18,8 @@ pub(crate) struct Lake {
     pub(super) store: Arc<dyn ObjectStore>,
     /// Its address, safe to show.
     pub(crate) name: String,
+    /// How long it is tried again.
+    pub(super) patience: Duration,
 }
 
 /// How to open one.
@@ -47,8 +49,14 @@ impl Lake {
         Ok(Self {
             store,
             name: shown(url),
+            patience: how.patience,
         })
     }
+}
+
+/// What is behind an error: those before it say the same, with all the settings.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    causes(error).last().map_or_else(String::new, ToString::to_string)
 }
 
 fn local(folder: PathBuf, make: bool) -> anyhow::Result<Arc<dyn ObjectStore>> {

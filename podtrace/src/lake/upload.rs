@@ -1,15 +1,16 @@
 //! Puts a file into a lake: it appears as a whole, or not at all.
 use std::{
+    error::Error,
     fs::File,
     io::{self, Read as _, Seek as _, SeekFrom},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use object_store::{
     MultipartUpload as _, ObjectStore as _, ObjectStoreExt as _, PutPayload, path::Path,
 };
 
-use super::store::Lake;
+use super::store::{Lake, innermost};
 
 /// Bytes sent at once: at least the 5 MiB that S3 wants, and few enough for its 10,000 parts.
 const PART: usize = 16 << 20;
@@ -37,19 +38,21 @@ impl Lake {
             upload.complete().await?;
             anyhow::Ok(())
         };
-        parts.await.with_context(|| self.not_written(to))
+        parts.await.map_err(|error| self.not_written(to, &*error))
     }
 
     pub(super) async fn put(&self, bytes: Vec<u8>, to: &Path) -> anyhow::Result<()> {
         let put = self.store.put(to, PutPayload::from(bytes)).await;
-        put.map(drop).with_context(|| self.not_written(to))
+        put.map(drop).map_err(|error| self.not_written(to, &error))
     }
 
-    fn not_written(&self, to: &Path) -> String {
-        format!(
-            "failed to write {to} into {}: it is not there\nhint: run the command again: what is \
-             written already stays, and is not doubled",
-            self.name
+    fn not_written(&self, to: &Path, error: &(dyn Error + 'static)) -> anyhow::Error {
+        anyhow!(
+            "{to} is not in {}, which was tried for {:?}: {}\nhint: run the command again: what was \
+             written stays, and is not doubled",
+            self.name,
+            self.patience,
+            innermost(error)
         )
     }
 }

@@ -17,7 +17,10 @@ use object_store::{
     Result, path::Path,
 };
 
-use super::layout::{Partition, Replaces, hidden, replacement};
+use super::{
+    layout::{Partition, Replaces, hidden, replacement},
+    store::Lake,
+};
 
 /// The files of a folder by what becomes of them.
 #[derive(Default)]
@@ -93,12 +96,52 @@ async fn folder(
 
 /// The store of a lake, for queries.
 #[derive(Clone, Debug)]
-pub(super) struct View(pub(super) Arc<dyn ObjectStore>);
+pub(super) struct View {
+    store: Arc<dyn ObjectStore>,
+    /// The files that there are; none for all that no other file hides.
+    only: Option<Arc<[ObjectMeta]>>,
+}
+
+impl View {
+    pub(super) fn all(lake: &Lake) -> Self {
+        Self {
+            store: Arc::clone(&lake.store),
+            only: None,
+        }
+    }
+
+    pub(super) fn of(lake: &Lake, only: &[ObjectMeta]) -> Self {
+        Self {
+            store: Arc::clone(&lake.store),
+            only: Some(only.into()),
+        }
+    }
+}
+
+/// The query engine passes over empty files, but none was written so.
+fn not_empty(meta: ObjectMeta) -> Result<ObjectMeta> {
+    if meta.size > 0 {
+        return Ok(meta);
+    }
+    Err(Error::Generic {
+        store: "lake",
+        source: format!("{} is damaged: it is empty", meta.location).into(),
+    })
+}
 
 impl fmt::Display for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.store.fmt(f)
     }
+}
+
+/// The folder that is meant by `hour=9`, as a query for that hour has it.
+fn as_written(prefix: &Path) -> Path {
+    let part = |part: &str| match part.strip_prefix("hour=") {
+        Some(hour) => format!("hour={hour:0>2}"),
+        None => part.into(),
+    };
+    prefix.parts().map(|name| part(name.as_ref())).collect()
 }
 
 fn refused<T>() -> Result<T> {
@@ -122,7 +165,7 @@ impl ObjectStore for View {
     }
 
     async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
-        self.0.get_opts(path, options).await
+        self.store.get_opts(path, options).await
     }
 
     fn delete_stream(
@@ -133,11 +176,15 @@ impl ObjectStore for View {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (store, prefix) = (Arc::clone(&self.0), prefix.cloned());
+        if let Some(only) = &self.only {
+            let metas: Vec<_> = only.iter().cloned().map(not_empty).collect();
+            return stream::iter(metas).boxed();
+        }
+        let (store, prefix) = (Arc::clone(&self.store), prefix.map(as_written));
         let visible = async move {
             let folders = folders(&*store, prefix.as_ref()).await?;
             let files = folders.into_values().flat_map(|folder| folder.visible);
-            Ok::<_, Error>(stream::iter(files.map(Ok)))
+            Ok::<_, Error>(stream::iter(files.map(not_empty)))
         };
         stream::once(visible).try_flatten().boxed()
     }
