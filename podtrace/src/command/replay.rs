@@ -25,7 +25,9 @@ use crate::{
     sink::{self, Sink, status},
     text::escape::shown,
 };
-pub(super) use export::{run as export, sessions};
+pub(super) use export::run as export;
+#[cfg(feature = "cluster")]
+pub(super) use export::sessions;
 pub(super) use report::run as report;
 use rewrite::Rewrite;
 pub(super) use stats::run as stats;

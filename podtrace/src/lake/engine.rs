@@ -123,9 +123,16 @@ pub(crate) fn in_words(error: DataFusionError) -> anyhow::Error {
     let root = error.find_root();
     let text = match root {
         DataFusionError::ObjectStore(error) => format!("the lake: {}", innermost(&**error)),
+        DataFusionError::Plan(words)
+        | DataFusionError::NotImplemented(words)
+        | DataFusionError::ResourcesExhausted(words)
+        | DataFusionError::Execution(words) => words.clone(),
+        DataFusionError::SQL(error, _) => error.to_string(),
         _ => root.strip_backtrace(),
     };
     let text = text.lines().collect::<Vec<_>>().join(" ");
+    // Nobody has to name the only schema that there is.
+    let text = text.replace("datafusion.public.", "");
     let hint = match root {
         DataFusionError::SchemaError(schema, _) => match &**schema {
             SchemaError::FieldNotFound { field, .. } => {
