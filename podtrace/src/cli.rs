@@ -180,7 +180,7 @@ pub enum Command {
     /// within bounds. Only in a podtrace that is built with the feature cluster.
     #[command(after_help = "Examples:
   podtrace query 'SELECT outcome, count(*) FROM paths GROUP BY outcome' session.pcapng
-  podtrace query --lake s3://traces/prod \"SELECT * FROM flows WHERE date = '2026-12-01'\"
+  podtrace query --lake s3://traces/prod 'SELECT count(*) FROM hops WHERE hour = 9'
   podtrace query --lake /srv/lake -o csv 'SELECT * FROM flows ORDER BY lost DESC LIMIT 20'
   podtrace query --lake /srv/lake 'DESCRIBE hops'")]
     Query(Box<QueryArgs>),

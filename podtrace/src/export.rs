@@ -27,10 +27,10 @@ use std::{fmt::Write as _, io};
 
 #[cfg(not(feature = "parquet"))]
 pub use self::absent::{ParquetRows, ROWS_PER_GROUP, check_parquet};
-#[cfg(feature = "parquet")]
-pub use self::parquet::{ParquetRows, ROWS_PER_GROUP, check_parquet};
 #[cfg(feature = "cluster")]
 pub(crate) use self::parquet::{LAST_NS, ParquetFile, Shape};
+#[cfg(feature = "parquet")]
+pub use self::parquet::{ParquetRows, ROWS_PER_GROUP, check_parquet};
 pub use self::{
     column::Column,
     columns::COLUMNS,

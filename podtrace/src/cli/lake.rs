@@ -35,7 +35,11 @@ pub struct QueryArgs {
     #[arg(value_name = "SQL")]
     pub sql: String,
     /// Session files of one node or several, captures of other tools, directories of them
-    #[arg(value_name = "FILE|DIR", required_unless_present = "lake", conflicts_with = "lake")]
+    #[arg(
+        value_name = "FILE|DIR",
+        required_unless_present = "lake",
+        conflicts_with = "lake"
+    )]
     pub files: Vec<PathBuf>,
     /// A lake, as export --lake makes it: s3://bucket/prefix, with the variables AWS_*, or a folder
     #[arg(long, value_name = "URL")]

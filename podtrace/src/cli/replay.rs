@@ -122,8 +122,13 @@ pub struct ExportArgs {
     #[command(flatten)]
     pub input: InputArgs,
     /// Format to write
-    #[arg(long, value_name = "FORMAT", required = false, required_unless_present = "lake",
-          default_value_if("lake", ArgPredicate::IsPresent, "parquet"))]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        required = false,
+        required_unless_present = "lake",
+        default_value_if("lake", ArgPredicate::IsPresent, "parquet")
+    )]
     pub format: ExportFormat,
     /// The lake to write into.
     #[command(flatten)]

@@ -4,11 +4,11 @@ use std::{num::NonZeroUsize, path::Path as FilePath, sync::Arc};
 use anyhow::{Context as _, anyhow};
 use datafusion::{
     arrow::datatypes::{DataType, SchemaRef},
+    common::SchemaError,
     datasource::{
         file_format::parquet::ParquetFormat,
         listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl},
     },
-    common::SchemaError,
     error::DataFusionError,
     execution::{
         SendableRecordBatchStream,
@@ -80,7 +80,9 @@ impl Engine {
             let url = ListingTableUrl::parse(format!("{STORE}/{}/", table.name()))?;
             let config = ListingTableConfig::new(url);
             let listed = listing(config, schema(table), of_folders())?;
-            engine.context.register_table(table.name(), Arc::new(listed))?;
+            engine
+                .context
+                .register_table(table.name(), Arc::new(listed))?;
         }
         let flows = engine.context.sql(FLOWS).await?.into_view();
         engine.context.register_table("flows", flows)?;
@@ -114,7 +116,9 @@ pub(super) fn listing(
 }
 
 /// The address of a folder for a query.
-pub(super) fn address(folder: &object_store::path::Path) -> Result<ListingTableUrl, DataFusionError> {
+pub(super) fn address(
+    folder: &object_store::path::Path,
+) -> Result<ListingTableUrl, DataFusionError> {
     ListingTableUrl::parse(format!("{STORE}/{folder}/"))
 }
 

@@ -25,7 +25,12 @@ pub(crate) async fn expire(
         }
         // What hides others goes behind them, so that they do not come back meanwhile.
         let markers = folder.markers.into_iter().map(|(meta, _)| meta);
-        for meta in folder.hidden.into_iter().chain(folder.visible).chain(markers) {
+        for meta in folder
+            .hidden
+            .into_iter()
+            .chain(folder.visible)
+            .chain(markers)
+        {
             if !only_count {
                 lake.store.delete(&meta.location).await?;
             }

@@ -41,7 +41,10 @@ pub(crate) async fn inside(lake: &Lake) -> anyhow::Result<String> {
             "{table} of {pool}: {files} files, {bytes} bytes, hours {first} to {last} (UTC)"
         );
         if replaced > 0 {
-            let _ = writeln!(out, "  and {replaced} whose rows others have: --compact removes them");
+            let _ = writeln!(
+                out,
+                "  and {replaced} whose rows others have: --compact removes them"
+            );
         }
     }
     Ok(out)

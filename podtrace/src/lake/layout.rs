@@ -202,7 +202,10 @@ pub(super) fn hidden<'a>(
 pub(super) fn digest(text: &str) -> String {
     use sha2::{Digest as _, Sha256};
     let hash = Sha256::digest(text.as_bytes());
-    hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    hash.iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]

@@ -4,8 +4,9 @@ use std::io::Write;
 use anyhow::Context as _;
 use datafusion::arrow::{
     array::RecordBatch,
-    csv, json,
+    csv,
     datatypes::SchemaRef,
+    json,
     util::display::{ArrayFormatter, FormatOptions},
 };
 use unicode_width::UnicodeWidthStr as _;
@@ -103,11 +104,20 @@ impl<W: Write> Table<W> {
             .collect();
         let columns = columns?;
         let rows: Vec<Vec<String>> = (0..batch.num_rows())
-            .map(|row| columns.iter().map(|column| column.value(row).to_string()).collect())
+            .map(|row| {
+                columns
+                    .iter()
+                    .map(|column| column.value(row).to_string())
+                    .collect()
+            })
             .collect();
         if self.widths.is_empty() {
             let schema = batch.schema();
-            let names: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+            let names: Vec<String> = schema
+                .fields()
+                .iter()
+                .map(|field| field.name().clone())
+                .collect();
             self.widths = vec![0; names.len()];
             for row in [&names].into_iter().chain(&rows) {
                 for (width, cell) in self.widths.iter_mut().zip(row) {
@@ -140,7 +150,10 @@ mod tests {
     fn printed(format: Format) -> String {
         let time = TimestampNanosecondArray::from(vec![1_796_000_000_000_000_001, 0]);
         let columns: [(&str, ArrayRef); 3] = [
-            ("pod", Arc::new(StringArray::from(vec![Some("default/a,b\x1b"), None]))),
+            (
+                "pod",
+                Arc::new(StringArray::from(vec![Some("default/a,b\x1b"), None])),
+            ),
             ("packets", Arc::new(Int64Array::from(vec![1, 22]))),
             ("time_ns", Arc::new(time.with_timezone("UTC"))),
         ];

@@ -44,7 +44,11 @@ fn column(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
             let options = FormatOptions::default();
             let formatter = ArrayFormatter::try_new(array, &options)?;
             let rows = 0..array.len();
-            let cells = rows.map(|row| array.is_valid(row).then(|| formatter.value(row).to_string()));
+            let cells = rows.map(|row| {
+                array
+                    .is_valid(row)
+                    .then(|| formatter.value(row).to_string())
+            });
             Arc::new(cells.collect::<StringArray>())
         }
     };
@@ -69,7 +73,10 @@ mod tests {
     #[test]
     fn texts_names_and_bytes_are_safe() {
         let columns: [(&str, ArrayRef); 3] = [
-            ("a\x1b[31m", Arc::new(StringArray::from(vec![Some("x\x07\u{202e}"), None]))),
+            (
+                "a\x1b[31m",
+                Arc::new(StringArray::from(vec![Some("x\x07\u{202e}"), None])),
+            ),
             ("b", Arc::new(BinaryArray::from(vec![&b"\x1b"[..], b""]))),
             ("c", Arc::new(Int32Array::from(vec![1, 2]))),
         ];
@@ -77,7 +84,10 @@ mod tests {
         let schema = safe_schema(batch.schema_ref());
         let safe = safe(&batch, &schema).unwrap();
         let shown = format!("{:?} {:?}", schema.field(0).name(), safe.column(0));
-        assert_eq!(sanitize(&shown.replace('\n', " ")), shown.replace('\n', " "));
+        assert_eq!(
+            sanitize(&shown.replace('\n', " ")),
+            shown.replace('\n', " ")
+        );
         assert_eq!(safe.column(1).as_string::<i32>().value(0), "1b");
         assert!(safe.column(0).is_null(1));
         assert_eq!(safe.column(2).data_type(), &DataType::Int32);

@@ -35,8 +35,9 @@ impl Lake {
     /// `url`: `s3://BUCKET/PREFIX`, `file:///FOLDER`, or a folder.
     pub(crate) fn open(url: &str, how: Open) -> anyhow::Result<Self> {
         let store = match url.split_once("://") {
-            Some(("s3" | "s3a", rest)) => s3(rest, how.patience)
-                .with_context(|| format!("failed to open {}", shown(url)))?,
+            Some(("s3" | "s3a", rest)) => {
+                s3(rest, how.patience).with_context(|| format!("failed to open {}", shown(url)))?
+            }
             Some(("file", folder)) => local(folder.into(), how.make)?,
             None => local(url.into(), how.make)?,
             Some((scheme, _)) => bail!(
@@ -56,7 +57,9 @@ impl Lake {
 
 /// What is behind an error: those before it say the same, with all the settings.
 pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
-    causes(error).last().map_or_else(String::new, ToString::to_string)
+    causes(error)
+        .last()
+        .map_or_else(String::new, ToString::to_string)
 }
 
 fn local(folder: PathBuf, make: bool) -> anyhow::Result<Arc<dyn ObjectStore>> {

@@ -25,7 +25,10 @@ impl Lake {
             return self.put(first, to).await;
         }
         let parts = async {
-            let mut upload = self.store.put_multipart_opts(to, Default::default()).await?;
+            let mut upload = self
+                .store
+                .put_multipart_opts(to, Default::default())
+                .await?;
             let mut bytes = first;
             while !bytes.is_empty() {
                 if let Err(error) = upload.put_part(PutPayload::from(bytes)).await {

@@ -169,14 +169,19 @@ impl LakeWriter {
                 hour,
                 pool: pool.clone(),
             };
-            let file = file.finish()?.into_inner().map_err(io::IntoInnerError::into_error)?;
+            let file = file
+                .finish()?
+                .into_inner()
+                .map_err(io::IntoInnerError::into_error)?;
             let to = partition.file(&name.to_string());
             let (lake, source) = (&self.lake, &name.source);
             self.runtime.block_on(async {
                 lake.put_file(file, &to).await?;
                 let folders = folders(&*lake.store, Some(&partition.path())).await?;
                 for meta in folders.into_values().flat_map(|folder| folder.hidden) {
-                    if Partition::of(&meta.location).is_some_and(|(_, name)| name.starts_with(source)) {
+                    if Partition::of(&meta.location)
+                        .is_some_and(|(_, name)| name.starts_with(source))
+                    {
                         lake.store.delete(&meta.location).await?;
                     }
                 }
@@ -205,7 +210,9 @@ impl LakeWriter {
     fn notices(&self) -> Vec<String> {
         let late = (self.late > 0).then(|| {
             let packets = counted(self.late, "packet");
-            format!("{packets} came hours after those around them, and are in the lake in a later hour")
+            format!(
+                "{packets} came hours after those around them, and are in the lake in a later hour"
+            )
         });
         let beyond = (self.beyond > 0).then(|| {
             let times = self.beyond;

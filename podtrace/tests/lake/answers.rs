@@ -24,7 +24,15 @@ fn answers_have_formats() {
         let answer = succeeds(&["query", "-o", format, ECHOES, one, two]);
         assert_snapshot!(format, answer);
     }
-    let answer = succeeds(&["query", "-o", "csv", "--limit", "2", "SELECT packet FROM hops", one]);
+    let answer = succeeds(&[
+        "query",
+        "-o",
+        "csv",
+        "--limit",
+        "2",
+        "SELECT packet FROM hops",
+        one,
+    ]);
     assert_eq!(answer.lines().count(), 3);
     let none = "SELECT packet, what FROM paths WHERE outcome = 'x'";
     assert_eq!(succeeds(&["query", none, one]), "packet  what\n");
@@ -46,7 +54,14 @@ fn hours_are_numbers() {
         let sql = format!("SELECT count(*) > 0 FROM paths WHERE {filter}");
         succeeds(&["query", "-o", "csv", "--lake", lake, &sql])
     };
-    let all = succeeds(&["query", "-o", "csv", "--lake", lake, "SELECT date FROM paths LIMIT 1"]);
+    let all = succeeds(&[
+        "query",
+        "-o",
+        "csv",
+        "--lake",
+        lake,
+        "SELECT date FROM paths LIMIT 1",
+    ]);
     let date = all.lines().nth(1).unwrap();
     for filter in ["hour = 9", "hour = '09'", "hour < 10", "hour IN (8, 9)"] {
         assert!(ask(filter).ends_with("true\n"), "{filter}");
@@ -139,9 +154,21 @@ fn ctrl_c_ends_a_query_and_leaves_nothing() {
 fn memory_is_bounded() {
     let folder = tempdir().unwrap();
     let sql = "SELECT value, repeat('x', 100) AS x FROM generate_series(1, 300000) ORDER BY x, value DESC";
-    let mut query = podtrace(&["query", "--memory-limit", "24MiB", "-o", "csv", sql, RECORDED[0]]);
+    let mut query = podtrace(&[
+        "query",
+        "--memory-limit",
+        "24MiB",
+        "-o",
+        "csv",
+        sql,
+        RECORDED[0],
+    ]);
     let answer = query.env("TMPDIR", folder.path()).output().unwrap();
-    assert!(answer.status.success(), "{}", String::from_utf8_lossy(&answer.stderr));
+    assert!(
+        answer.status.success(),
+        "{}",
+        String::from_utf8_lossy(&answer.stderr)
+    );
     let text = String::from_utf8(answer.stdout).unwrap();
     assert_eq!(text.lines().count(), 300_001);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

@@ -1,8 +1,5 @@
 //! Lakes and queries, with the program.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod answers;
 mod outside;
@@ -118,7 +115,10 @@ fn damaged_files_are_told() {
     let marker = hops.with_file_name("compact-0123456789abcdef.json");
     fs::write(marker, "{").unwrap();
     let says = fails(&["query", "--lake", lake, HOPS]);
-    assert!(says.contains("compact-0123456789abcdef.json is damaged"), "{says}");
+    assert!(
+        says.contains("compact-0123456789abcdef.json is damaged"),
+        "{says}"
+    );
     // What is no file of a lake is left alone.
     fs::write(folder.path().join("hops/README.parquet"), "x").unwrap();
     assert!(number(PATHS, lake) > 0);

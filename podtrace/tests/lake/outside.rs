@@ -32,7 +32,15 @@ for table in "hops", "paths":
 fn pyarrow_and_duckdb_read_it() {
     let folder = tempdir().unwrap();
     let lake = folder.path().to_str().unwrap();
-    succeeds(&["export", "--lake", lake, "--pool", "workers", RECORDED[0], RECORDED[1]]);
+    succeeds(&[
+        "export",
+        "--lake",
+        lake,
+        "--pool",
+        "workers",
+        RECORDED[0],
+        RECORDED[1],
+    ]);
     let Some(python) = env::var_os("PODTRACE_PYARROW") else {
         println!("skipped: no Python with pyarrow and duckdb to read the lake");
         return;
@@ -46,11 +54,16 @@ fn pyarrow_and_duckdb_read_it() {
 
     // And what was put together of several files.
     for file in RECORDED {
-        succeeds(&["export", "--lake", lake, "--pool", "workers", "-c", "5", file]);
+        succeeds(&[
+            "export", "--lake", lake, "--pool", "workers", "-c", "5", file,
+        ]);
     }
     let before = [number(HOPS, lake), number(PATHS, lake)];
     succeeds(&["lake", lake, "--compact"]);
     let counts = count();
-    let counts: Vec<_> = counts.lines().map(|line| line.split_once(' ').unwrap().0).collect();
+    let counts: Vec<_> = counts
+        .lines()
+        .map(|line| line.split_once(' ').unwrap().0)
+        .collect();
     assert_eq!(counts, before.map(|count| count.to_string()));
 }

@@ -58,7 +58,9 @@ pub(crate) fn rows(sql: &str, from: &[&str]) -> Vec<Value> {
 
 pub(crate) fn parsed(lines: &str) -> Vec<Value> {
     let lines = lines.lines();
-    lines.map(|line| serde_json::from_str(line).unwrap()).collect()
+    lines
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 #[track_caller]
@@ -70,7 +72,9 @@ pub(crate) fn number(sql: &str, lake: &str) -> u64 {
 pub(crate) fn replayed(files: &[&str]) -> [u64; 2] {
     let lines = parsed(&succeeds(&[&["replay", "-o", "json"], files].concat()));
     let paths = lines.iter().filter(|line| line["type"] == "path");
-    let hops = paths.clone().map(|path| path["hops"].as_array().unwrap().len());
+    let hops = paths
+        .clone()
+        .map(|path| path["hops"].as_array().unwrap().len());
     [hops.sum(), paths.count()].map(|count: usize| count.try_into().unwrap())
 }
 

@@ -61,9 +61,16 @@ fn a_storage_that_stays_away_is_told() {
         true => Fate::Fails,
         false => Fate::Passes,
     });
-    let args = [&["export", "--retry-for", "1s", "--lake", LAKE], &RECORDED[..]].concat();
+    let args = [
+        &["export", "--retry-for", "1s", "--lake", LAKE],
+        &RECORDED[..],
+    ]
+    .concat();
     let says = failed(gate.podtrace(&args).output().unwrap());
-    assert!(says.contains("is not in s3://traces/prod, which was tried for 1s"), "{says}");
+    assert!(
+        says.contains("is not in s3://traces/prod, which was tried for 1s"),
+        "{says}"
+    );
     assert!(says.contains("\nhint: run the command again"), "{says}");
     let [hops, paths] = replayed(&RECORDED);
     assert_eq!(counts(&storage), [hops, 0]);
@@ -112,7 +119,11 @@ fn compaction_may_be_killed_at_any_request() {
         // The next one brings it to its end.
         let compact = ["lake", LAKE, "--compact"];
         finished(storage.podtrace(&compact).output().unwrap());
-        assert_eq!(counts(&storage), before, "killed at request {kills}, and done again");
+        assert_eq!(
+            counts(&storage),
+            before,
+            "killed at request {kills}, and done again"
+        );
         let inside = finished(storage.podtrace(&["lake", LAKE]).output().unwrap());
         assert!(inside.starts_with("hops of default: 1 files, "), "{inside}");
         assert!(!inside.contains("whose rows others have"), "{inside}");

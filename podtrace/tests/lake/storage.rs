@@ -66,7 +66,9 @@ impl Drop for Storage {
 fn through(address: SocketAddr, args: &[&str]) -> Command {
     let mut command = podtrace(args);
     command.env("AWS_ENDPOINT", format!("http://{address}"));
-    command.env("AWS_ACCESS_KEY_ID", "a").env("AWS_SECRET_ACCESS_KEY", "b");
+    command
+        .env("AWS_ACCESS_KEY_ID", "a")
+        .env("AWS_SECRET_ACCESS_KEY", "b");
     command.env("AWS_REGION", "us-east-1");
     command
 }
@@ -100,11 +102,13 @@ impl Gate {
         thread::spawn(move || {
             for client in listener.incoming() {
                 let (client, fate, sender) = (client.unwrap(), Arc::clone(&fate), sender.clone());
-                thread::spawn(move || pass(client, to, &sender, |line| {
-                    let (number, fate) = &mut *fate.lock().unwrap();
-                    *number += 1;
-                    fate(*number - 1, line)
-                }));
+                thread::spawn(move || {
+                    pass(client, to, &sender, |line| {
+                        let (number, fate) = &mut *fate.lock().unwrap();
+                        *number += 1;
+                        fate(*number - 1, line)
+                    })
+                });
             }
         });
         Self { address, waiting }

@@ -40,7 +40,11 @@ async fn care(args: &LakeArgs, lake: &Lake) -> anyhow::Result<()> {
         let age_ns = u64::try_from(age.as_nanos())?;
         let expired = expire(lake, now_ns.saturating_sub(age_ns), args.dry_run).await?;
         let files = counted(expired.files, "file");
-        let what = if args.dry_run { "would remove" } else { "removed" };
+        let what = if args.dry_run {
+            "would remove"
+        } else {
+            "removed"
+        };
         print_out(&format!("{what} {files}, {} bytes\n", expired.bytes))?;
     }
     if args.compact {

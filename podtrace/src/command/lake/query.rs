@@ -84,7 +84,9 @@ async fn print(
     format: Format,
     limit: Option<u64>,
 ) -> anyhow::Result<()> {
-    let mut left = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let mut left = limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    });
     let writer = BufWriter::new(Named::stdout());
     let mut answer = Printed::new(format, &rows.schema(), writer);
     while left > 0

@@ -9,7 +9,12 @@ use crate::{
     },
     lake::{Lake, LakeWriter, Open, Source},
     output::notices::Notices,
-    replay::{inputs::firsts, options::PlayerOptions, player::{Found, Player}, report::Played},
+    replay::{
+        inputs::firsts,
+        options::PlayerOptions,
+        player::{Found, Player},
+        report::Played,
+    },
     signals::Stop,
 };
 
@@ -52,7 +57,11 @@ impl Writing {
         player.vantage = self.vantage;
         player.run(|found| {
             let source = Source {
-                sessions: if self.is_kept { named(found)? } else { sessions(found)? },
+                sessions: if self.is_kept {
+                    named(found)?
+                } else {
+                    sessions(found)?
+                },
                 part: self.part,
                 pool: self.pool,
                 is_told: self.is_kept,

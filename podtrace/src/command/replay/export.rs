@@ -4,12 +4,12 @@ use std::{
     path::Path as FilePath,
 };
 
-use crate::command::lake;
 use super::{
     leaves_terminal, player_options, progress_alone,
     rewrite::Rewrite,
     target::{Begun, finish, refuse_directory, refuse_inputs, target},
 };
+use crate::command::lake;
 use crate::{
     cli::{ExportArgs, ExportFormat},
     command::{
