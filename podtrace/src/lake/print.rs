@@ -34,7 +34,7 @@ pub(crate) struct Printed<W: Write> {
 
 enum Rows<W: Write> {
     Text(Table<W>),
-    Csv(csv::Writer<W>),
+    Csv(Box<csv::Writer<W>>),
     Json(json::LineDelimitedWriter<W>),
 }
 
@@ -45,7 +45,7 @@ impl<W: Write> Printed<W> {
         Self {
             rows: match format {
                 Format::Text => Rows::Text(Table::new(writer)),
-                Format::Csv => Rows::Csv(csv::WriterBuilder::new().build(writer)),
+                Format::Csv => Rows::Csv(Box::new(csv::WriterBuilder::new().build(writer))),
                 Format::Json => Rows::Json(json::LineDelimitedWriter::new(writer)),
             },
             schema,

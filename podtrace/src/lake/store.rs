@@ -32,6 +32,16 @@ pub(crate) struct Open {
 }
 
 impl Lake {
+    /// A folder.
+    pub(crate) fn folder(folder: PathBuf, how: Open) -> anyhow::Result<Self> {
+        let name = shown(&folder);
+        Ok(Self {
+            store: local(folder, how.make)?,
+            name,
+            patience: how.patience,
+        })
+    }
+
     /// `url`: `s3://BUCKET/PREFIX`, `file:///FOLDER`, or a folder.
     pub(crate) fn open(url: &str, how: Open) -> anyhow::Result<Self> {
         let store = match url.split_once("://") {

@@ -77,7 +77,7 @@ fn nothing_is_written() {
     let lake = folder.path().to_str().unwrap();
     export(lake, &RECORDED[..1]);
     let target = folder.path().join("new.parquet");
-    let copy = format!("COPY paths TO '{}'", target.display());
+    let copy = format!("COPY paths TO '{}'", target.to_str().unwrap());
     let writes = [
         &copy,
         "EXPLAIN ANALYZE INSERT INTO paths SELECT * FROM paths",

@@ -29,7 +29,7 @@ pub(in crate::command) fn run(args: &QueryArgs) -> anyhow::Result<u8> {
         Some(url) => Lake::open(url, how(false))?,
         None => {
             let spool = folder.path().join("lake");
-            let lake = Lake::open(&spool.to_string_lossy(), how(true))?;
+            let lake = Lake::folder(spool, how(true))?;
             let writing = Writing {
                 lake: lake.clone(),
                 part: String::new(),
