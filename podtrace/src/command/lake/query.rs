@@ -17,6 +17,7 @@ use crate::{
 
 /// Runs the command; returns the exit code.
 pub(in crate::command) fn run(args: &QueryArgs) -> anyhow::Result<u8> {
+    let stop = stop_on_signal()?;
     let folder = tempfile::Builder::new()
         .prefix("podtrace-query-")
         .tempdir()
@@ -41,7 +42,7 @@ pub(in crate::command) fn run(args: &QueryArgs) -> anyhow::Result<u8> {
                 files: args.files.clone(),
                 ..PlayerOptions::default()
             };
-            let played = writing.run(&options, stop_on_signal()?)?;
+            let played = writing.run(&options, stop.clone())?;
             if played.is_interrupted {
                 return Ok(INTERRUPTED);
             }
@@ -58,6 +59,10 @@ pub(in crate::command) fn run(args: &QueryArgs) -> anyhow::Result<u8> {
         .context("failed to start the runtime")?;
     let code = runtime.block_on(async {
         let mut signals = Signals::listen()?;
+        // It may have come before somebody listened here.
+        if stop.is_set() {
+            return Ok(INTERRUPTED);
+        }
         tokio::select! {
             () = signals.next() => Ok(INTERRUPTED),
             answered = answer(args, &lake, limits) => answered.map(|()| FINE),
