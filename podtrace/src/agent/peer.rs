@@ -20,6 +20,10 @@ const ALL_MAX: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Who {
     /// Who has a certificate of these names, which were checked.
+    #[cfg_attr(
+        not(any(feature = "tls", test)),
+        expect(dead_code, reason = "only TLS has certificates")
+    )]
     Certificate(Arc<[String]>),
     /// A user of this machine, by number.
     Uid(u32),

@@ -37,8 +37,8 @@ pub(super) fn run(args: &AgentArgs) -> anyhow::Result<u8> {
         // Over standard input and output, its console is told everything.
         tells: !args.stdio,
     };
-    // It only hands bytes on: to wake other threads would cost more than it saves.
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
         .enable_all()
         .build()
         .context("failed to start the runtime")?;
