@@ -79,7 +79,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Flows(args) => flows::run(&args),
         Command::Stats(args) => replay::stats(&args),
         Command::Report(args) => replay::report(&args),
-        Command::Export(args) => replay::export(&args),
+        Command::Export(args) => match &args.into.lake {
+            Some(url) => lake::write(&args, url),
+            None => replay::export(&args),
+        },
         Command::Topology(args) => topology::run(&args),
         Command::Doctor(args) => doctor::run(args),
         Command::Demo(args) => demo::run(&args),

@@ -6,7 +6,6 @@ use std::{
     os::unix::{fs::FileTypeExt as _, net::UnixStream as Probe},
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
 };
 
 use futures_util::stream;
@@ -20,7 +19,7 @@ use tonic::transport::Server;
 use super::{
     AgentError,
     journal::Journal,
-    peer::{Link, Seats, Who},
+    peer::{ACCEPT_AGAIN, Link, Seats, Who},
     proto::agent_server::AgentServer,
     server::{ServeOptions, Service},
     stdio::Stdio,
@@ -28,8 +27,6 @@ use super::{
 };
 use crate::text::escape::shown;
 
-/// When it is tried again to accept connections after the system refused.
-pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Upper bound of a request.
 const REQUEST_MAX: usize = 256 << 10;
 /// Upper bounds of what a console sends before it asks for something.

@@ -5,6 +5,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
+    time::Duration,
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,6 +16,8 @@ use crate::text::sanitize::sanitize;
 /// How many connections one console may have, and all together.
 const EACH_MAX: usize = 16;
 const ALL_MAX: usize = 256;
+/// When it is tried again to accept connections after the system refused.
+pub(super) const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

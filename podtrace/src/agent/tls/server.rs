@@ -35,8 +35,7 @@ use crate::{
     agent::{
         AgentError,
         journal::Journal,
-        listen::ACCEPT_AGAIN,
-        peer::{Link, Seats, Who},
+        peer::{ACCEPT_AGAIN, Link, Seats, Who},
         reread::Reread,
     },
     sink,

@@ -9,7 +9,6 @@ use super::{
     rewrite::Rewrite,
     target::{Begun, finish, refuse_directory, refuse_inputs, target},
 };
-use crate::command::lake;
 use crate::{
     cli::{ExportArgs, ExportFormat},
     command::{
@@ -38,9 +37,6 @@ const FLUSH_NS: u64 = 1_000_000_000;
 
 /// Runs the command; returns the exit code.
 pub(in crate::command) fn run(args: &ExportArgs) -> anyhow::Result<u8> {
-    if let Some(url) = &args.into.lake {
-        return lake::write(args, url);
-    }
     let file = target(args.write.as_deref());
     if args.format == ExportFormat::Parquet {
         check_parquet()?;
