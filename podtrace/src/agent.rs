@@ -15,7 +15,6 @@ mod probe;
 mod request;
 mod reread;
 mod server;
-mod stdio;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -138,17 +138,11 @@ impl Place {
             }
             Network::Llc(_) | Network::Other | Network::Unreadable => return by_content(packet),
         };
+        // The answer to what acknowledges nothing has no place of its own.
+        if let Some(syn) = packet.transport.refused_syn() {
+            return Self::Stream(syn, 0);
+        }
         match packet.transport {
-            // The answer to what acknowledges nothing has no place of its own.
-            Transport::Tcp {
-                sequence: 0,
-                acknowledgment,
-                flags,
-                payload: 0,
-                ..
-            } if flags & (TCP_RST | TCP_ACK) == TCP_RST | TCP_ACK => {
-                Self::Stream(acknowledgment.wrapping_sub(1), 0)
-            }
             Transport::Tcp {
                 sequence, payload, ..
             } => Self::Stream(sequence, payload),

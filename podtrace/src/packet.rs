@@ -281,6 +281,26 @@ pub enum Transport {
     None,
 }
 
+impl Transport {
+    /// The sequence number of the SYN that a host without the connection refuses: as a SYN
+    /// acknowledges nothing, its answer has no number of its own (RFC 9293).
+    #[inline]
+    pub(crate) fn refused_syn(&self) -> Option<u32> {
+        match *self {
+            Self::Tcp {
+                sequence: 0,
+                acknowledgment,
+                flags,
+                payload: 0,
+                ..
+            } if flags & (TCP_RST | TCP_ACK) == TCP_RST | TCP_ACK => {
+                Some(acknowledgment.wrapping_sub(1))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// Whether the address is valid on one link only (RFC 3927, RFC 4291).
 pub(crate) fn is_link_local(address: IpAddr) -> bool {
     match address {

@@ -13,7 +13,13 @@ use nix::{
     sys::stat::{Mode, umask},
     unistd::{Uid, User},
 };
-use tokio::{net::UnixListener, sync::mpsc, task::JoinSet, time::sleep};
+use tokio::{
+    io::{join, stdin, stdout},
+    net::UnixListener,
+    sync::mpsc,
+    task::JoinSet,
+    time::sleep,
+};
 use tonic::transport::Server;
 
 use super::{
@@ -22,7 +28,6 @@ use super::{
     peer::{ACCEPT_AGAIN, Link, Seats, Who},
     proto::agent_server::AgentServer,
     server::{ServeOptions, Service},
-    stdio::Stdio,
     tls::Port,
 };
 use crate::text::escape::shown;
@@ -78,9 +83,7 @@ impl Listener {
             listener: listener.map_err(failed)?,
         }))
     }
-}
 
-impl Listener {
     /// Listens at a port, with what TLS takes from a folder.
     ///
     /// # Errors
@@ -135,13 +138,13 @@ pub async fn serve(
         let (journal, seats) = (Arc::clone(&journal), Arc::clone(&seats));
         match listener {
             Listener::Stdio => {
-                let (stdio, ended) = Stdio::open();
+                let ends = join(stdin(), stdout());
                 let (who, from) = (started_by(), "standard input".to_owned());
-                let link = Link::new(Box::new(stdio), who, from, &seats);
+                let link = Link::new(Box::new(ends), who, from, &seats);
                 // There is one.
-                let link = link.map_err(AgentError::Refused)?;
+                let mut link = link.map_err(AgentError::Refused)?;
+                over = Some(link.tells_end());
                 let _ = links.send(link).await;
-                over = Some(ended);
             }
             Listener::Unix(socket) => {
                 accepting.spawn(socket.accept(journal, seats, links.clone()));

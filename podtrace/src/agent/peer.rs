@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
+};
 use tonic::transport::server::Connected;
 
 use crate::text::sanitize::sanitize;
@@ -67,6 +70,8 @@ pub(super) struct Link {
     peer: Arc<Peer>,
     /// Left when the connection ends.
     _seat: Seat,
+    /// Dropped with it, where its end is to be told.
+    over: Option<oneshot::Sender<()>>,
 }
 
 impl Link {
@@ -82,7 +87,15 @@ impl Link {
             ends,
             _seat: seats.take(&who)?,
             peer: Arc::new(Peer { who, from }),
+            over: None,
         })
+    }
+
+    /// What tells its end.
+    pub(super) fn tells_end(&mut self) -> oneshot::Receiver<()> {
+        let (over, ended) = oneshot::channel();
+        self.over = Some(over);
+        ended
     }
 }
 

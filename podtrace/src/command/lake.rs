@@ -4,6 +4,8 @@ mod care;
 #[cfg(feature = "cluster")]
 mod query;
 #[cfg(feature = "cluster")]
+mod until_signal;
+#[cfg(feature = "cluster")]
 mod write;
 
 #[cfg(feature = "cluster")]

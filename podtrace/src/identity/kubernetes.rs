@@ -16,14 +16,24 @@ use std::{fmt, net::IpAddr};
 use serde::{Deserialize, Serialize};
 
 #[cfg(not(feature = "kubernetes"))]
-pub use absent::{
-    AgentPod, Agents, Asked, ClusterConfig, ClusterError, ClusterSource, Exec, Said, watch,
-};
+pub use absent::{AgentPod, Agents, ClusterConfig, ClusterError, ClusterSource, Exec, Said, watch};
 #[cfg(feature = "kubernetes")]
-pub use api::{
-    AgentPod, Agents, Asked, ClusterConfig, ClusterError, ClusterSource, Exec, Said, watch,
-};
+pub use api::{AgentPod, Agents, ClusterConfig, ClusterError, ClusterSource, Exec, Said, watch};
 pub use state::{Cluster, RemotePod, ServicePort};
+
+/// Who is looked for.
+#[derive(Clone, Copy, Debug)]
+pub enum Asked<'a> {
+    /// By a name, which a pod, a Service or a node may have.
+    Named {
+        /// Its namespace; none for any.
+        namespace: Option<&'a str>,
+        /// Its name.
+        name: &'a str,
+    },
+    /// By an address.
+    Address(IpAddr),
+}
 
 /// A followed resource; each has a watch of its own, so that one can fail alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

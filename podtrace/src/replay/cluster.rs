@@ -234,12 +234,11 @@ impl Cluster {
             return;
         }
         feed.control.end();
-        let nodes = feed.info.nodes.join(", ");
-        pipeline.notice(&sanitize(&format!(
-            "{nodes} ({}): it tells of times that have not come; its packets are not seen from here \
-             on",
-            feed.name
-        )));
+        pipeline.notice(
+            &feed.says(
+                "it tells of times that have not come; its packets are not seen from here on",
+            ),
+        );
         merge.give_up(number, pipeline);
     }
 

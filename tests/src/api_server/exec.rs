@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, sp
 use tokio::process::Command;
 use tokio::sync::{Mutex, Notify};
 
+use super::answer;
+
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -69,14 +71,7 @@ impl Agents {
                 "kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "Forbidden",
                 "message": "User \"dev\" cannot create resource \"pods/exec\"", "code": 403,
             });
-            let body = body.to_string();
-            let head = format!(
-                "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\n\
-                 connection: close\r\ncontent-length: {}\r\n\r\n",
-                body.len()
-            );
-            stream.write_all((head + &body).as_bytes()).await?;
-            return Ok(stream.shutdown().await?);
+            return answer(&mut stream, "403 Forbidden", &body).await;
         }
         let (target, _) = request.split_once(" HTTP/").context("no request")?;
         let (path, query) = target.split_once('?').context("no query")?;

@@ -22,6 +22,8 @@ mod hostile;
 use super::tracer::{Process, Tracer, podtrace};
 
 const DEADLINE: Duration = Duration::from_secs(30);
+/// Options of a diagnosis that sends packets.
+const PROBE: [&str; 5] = ["--probe", "-o", "json", "--duration", "20s"];
 
 /// A lab whose nodes have agents.
 struct Cluster {

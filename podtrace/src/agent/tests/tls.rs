@@ -19,6 +19,12 @@ use super::*;
 
 const SCRIPT: &str = "echo begin; trap 'exit 0' INT; while :; do sleep 0.01; done";
 
+/// Makes a certificate one of the past.
+fn expired(params: &mut CertificateParams) {
+    params.not_before = date_time_ymd(2001, 1, 1);
+    params.not_after = date_time_ymd(2002, 1, 1);
+}
+
 /// A certificate authority.
 struct Authority {
     certificate: Certificate,
@@ -180,10 +186,7 @@ async fn consoles_of_others_are_told_what_is_wrong() {
             && why.contains("not signed by an authority"),
         "{why}"
     );
-    port.console("late", |params| {
-        params.not_before = date_time_ymd(2001, 1, 1);
-        params.not_after = date_time_ymd(2002, 1, 1);
-    });
+    port.console("late", expired);
     let why = port.refusal("late").await;
     assert!(
         why.contains("late.example.com, has expired, at 2002-01-01"),
@@ -229,10 +232,7 @@ async fn agents_of_other_names_are_refused() {
         "{why}"
     );
     let server = port.served.file("server");
-    port.authority.write(&server, this_machine(), |params| {
-        params.not_before = date_time_ymd(2001, 1, 1);
-        params.not_after = date_time_ymd(2002, 1, 1);
-    });
+    port.authority.write(&server, this_machine(), expired);
     let why = port.refusal("alice").await;
     assert!(
         why.contains("certificate of the agent has expired"),

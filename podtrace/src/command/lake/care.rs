@@ -3,11 +3,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 
+use super::until_signal::until_signal;
 use crate::{
     cli::LakeArgs,
-    command::{FINE, INTERRUPTED, print_out},
+    command::print_out,
     lake::{Lake, Limits, Open, compact, expire, inside},
-    signals::Signals,
+    signals::Stop,
     text::count::counted,
 };
 
@@ -18,19 +19,7 @@ pub(in crate::command) fn run(args: &LakeArgs) -> anyhow::Result<u8> {
         patience: args.store.retry_for,
     };
     let lake = Lake::open(&args.url, how)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("failed to start the runtime")?;
-    let code = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        tokio::select! {
-            () = signals.next() => Ok(INTERRUPTED),
-            cared = care(args, &lake) => cared.map(|()| FINE),
-        }
-    });
-    runtime.shutdown_background();
-    code
+    until_signal(&Stop::default(), care(args, &lake))
 }
 
 async fn care(args: &LakeArgs, lake: &Lake) -> anyhow::Result<()> {

@@ -5,13 +5,12 @@ use anyhow::Context as _;
 use datafusion::execution::SendableRecordBatchStream;
 use futures_util::TryStreamExt as _;
 
-use super::write::Writing;
+use super::{until_signal::until_signal, write::Writing};
 use crate::{
     cli::{QueryArgs, QueryFormat},
-    command::{FINE, INTERRUPTED, stop::stop_on_signal},
+    command::{INTERRUPTED, stop::stop_on_signal},
     lake::{Engine, Format, Lake, Limits, Open, Printed, in_words},
     replay::options::PlayerOptions,
-    signals::Signals,
     sink::Named,
 };
 
@@ -53,24 +52,7 @@ pub(in crate::command) fn run(args: &QueryArgs) -> anyhow::Result<u8> {
         memory: args.memory_limit,
         folder: folder.path(),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("failed to start the runtime")?;
-    let code = runtime.block_on(async {
-        let mut signals = Signals::listen()?;
-        // It may have come before somebody listened here.
-        if stop.is_set() {
-            return Ok(INTERRUPTED);
-        }
-        tokio::select! {
-            () = signals.next() => Ok(INTERRUPTED),
-            answered = answer(args, &lake, limits) => answered.map(|()| FINE),
-        }
-    });
-    // What still computes is of no use to anybody.
-    runtime.shutdown_background();
-    code
+    until_signal(&stop, answer(args, &lake, limits))
 }
 
 async fn answer(args: &QueryArgs, lake: &Lake, limits: Limits<'_>) -> anyhow::Result<()> {

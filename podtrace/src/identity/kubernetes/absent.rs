@@ -8,13 +8,13 @@
     )
 )]
 
-use std::{collections::BTreeSet, fmt, net::IpAddr, path::Path};
+use std::{collections::BTreeSet, fmt, path::Path};
 
 use thiserror::Error;
 use tokio::{io::DuplexStream, sync::mpsc};
 
 use super::{
-    ClusterUpdate,
+    Asked, ClusterUpdate,
     config_source::{ConfigSource, Environment},
 };
 
@@ -82,20 +82,6 @@ pub struct Exec {
 /// What a command says: there is none.
 #[derive(Debug)]
 pub struct Said(());
-
-/// Who is looked for.
-#[derive(Clone, Copy, Debug)]
-pub enum Asked<'a> {
-    /// By a name, which a pod, a Service or a node may have.
-    Named {
-        /// Its namespace; none for any.
-        namespace: Option<&'a str>,
-        /// Its name.
-        name: &'a str,
-    },
-    /// By an address.
-    Address(IpAddr),
-}
 
 #[expect(clippy::unused_async, reason = "as where there is a client")]
 impl Agents {

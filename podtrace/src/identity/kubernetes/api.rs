@@ -13,7 +13,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub use agents::{AgentPod, Agents, Asked};
+pub use agents::{AgentPod, Agents};
 pub use config::{ClusterConfig, ClusterError, ClusterSource};
 pub use exec::{Exec, Said};
 pub use watch::watch;

@@ -78,20 +78,11 @@ impl Sought {
             let reason = Reason::Icmp(quote.error);
             return is_for_sender.then(|| (Self::Quoted(key), key.tag(), reason));
         }
+        if let Some(tag) = packet.transport.refused_syn() {
+            let ends = packet.key().reversed_ends();
+            return Some((Self::Syn(ends), tag, Reason::Reset));
+        }
         match packet.transport {
-            // The answer of a host without the connection, as a SYN acknowledges nothing (RFC
-            // 9293).
-            Transport::Tcp {
-                sequence: 0,
-                acknowledgment,
-                flags,
-                payload: 0,
-                ..
-            } if flags & (TCP_RST | TCP_ACK) == TCP_RST | TCP_ACK => {
-                let ends = packet.key().reversed_ends();
-                let tag = acknowledgment.wrapping_sub(1);
-                Some((Self::Syn(ends), tag, Reason::Reset))
-            }
             // The answer to what acknowledges something has that as its own number.
             Transport::Tcp {
                 sequence,

@@ -43,7 +43,7 @@ const HOLD: Duration = Duration::from_millis(300);
 
 /// How far a session may be ahead of the time that has passed since it began, in nanoseconds: its
 /// begin may have been on its way for some seconds.
-pub(crate) const AHEAD_MAX_NS: u64 = 60_000_000_000;
+const AHEAD_MAX_NS: u64 = 60_000_000_000;
 
 /// The clocks of all nodes.
 pub(crate) struct Clocks {

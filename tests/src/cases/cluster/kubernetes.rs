@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use tokio::sync::Notify;
 
 use super::super::tracer::{Tracer, podtrace};
-use super::{is_path, nodes_of};
+use super::{PROBE, is_path, nodes_of};
 use crate::api_server::{Agent, Agents, ApiServer};
 
 /// A lab whose nodes have pods with agents.
@@ -124,15 +124,7 @@ fn diagnose_asks_the_nodes_of_the_two_alone() {
     });
     let mut console = pods.console("diagnose");
     let to = pods.pod(2).ipv4.to_string();
-    console.args([
-        "--probe",
-        "-o",
-        "json",
-        "--duration",
-        "20s",
-        "default/mypod1",
-        &to,
-    ]);
+    console.args(PROBE).args(["default/mypod1", &to]);
     let output = console.output().unwrap();
     let said = words(&output);
     assert_eq!(output.status.code(), Some(0), "{said}");

@@ -4,21 +4,13 @@ use std::process::Output;
 use serde_json::Value;
 
 use super::super::on;
-use super::Cluster;
+use super::{Cluster, PROBE};
 
 const ALLOWED: &[&str] = &["--probe"];
 
 fn diagnose(cluster: &Cluster) -> (Output, String) {
     let mut console = cluster.console("diagnose");
-    console.args([
-        "--probe",
-        "-o",
-        "json",
-        "--duration",
-        "20s",
-        "mypod1",
-        "mypod3",
-    ]);
+    console.args(PROBE).args(["mypod1", "mypod3"]);
     let output = console.output().unwrap();
     let words = String::from_utf8_lossy(&output.stderr).into_owned();
     (output, words)

@@ -1,5 +1,5 @@
 //! Agents that run in pods of a DaemonSet, and the nodes that somebody is on.
-use std::{collections::BTreeSet, net::IpAddr};
+use std::collections::BTreeSet;
 
 use hyper::Request;
 use kube::Client;
@@ -11,7 +11,7 @@ use super::{
     exec::{Exec, exec, value},
     failure::{ApiFailure, quote},
 };
-use crate::text::sanitize::sanitize;
+use crate::{identity::kubernetes::Asked, text::sanitize::sanitize};
 
 /// The pods of `podtrace manifest`: of one node's, the first counts.
 const LABEL: &str = "app.kubernetes.io/name";
@@ -191,20 +191,6 @@ impl Agents {
             error => ApiFailure::of(error, &self.server).reason,
         }
     }
-}
-
-/// Who is looked for.
-#[derive(Clone, Copy, Debug)]
-pub enum Asked<'a> {
-    /// By a name, which a pod, a Service or a node may have.
-    Named {
-        /// Its namespace; none for any.
-        namespace: Option<&'a str>,
-        /// Its name.
-        name: &'a str,
-    },
-    /// By an address.
-    Address(IpAddr),
 }
 
 /// The path of a list, of one namespace or of all.
