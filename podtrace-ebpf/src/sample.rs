@@ -268,6 +268,11 @@ fn transport<const AT: usize, V: View>(
             } else {
                 (id, view.word(AT) & 0xffff, view.word(AT + 1))
             };
+            // Of the packet that an error is about, what no translation changes.
+            let [p2, p3] = match is_error(protocol, view.word(AT) & 0xff) {
+                true => [0, 0],
+                false => [p2, p3],
+            };
             let digest = digest(protocol, [id ^ kind, sequence, p0, p1, p2, p3]);
             (digest, WHOLE)
         }
@@ -281,6 +286,15 @@ fn transport<const AT: usize, V: View>(
         ),
     };
     packet(digest, headers)
+}
+
+/// Whether an ICMP message of that type is about a packet, whose begin it has (RFC 792, RFC 4443).
+#[inline(always)]
+fn is_error(protocol: u32, kind: u32) -> bool {
+    match protocol {
+        PROTOCOL_ICMP => matches!(kind, 3 | 4 | 5 | 11 | 12),
+        _ => matches!(kind, 1..=4),
+    }
 }
 
 /// Whether it is an IPv6 extension header, which another header follows.

@@ -141,6 +141,34 @@ fn echo_request_and_reply_are_taken_together() {
 }
 
 #[test]
+fn error_is_taken_whoever_its_packet_is_from() {
+    let error = |kind: u8, packet: &[u8]| [&[kind, 1, 3, 9, 0, 0, 5, 0], packet].concat();
+    let translated = Hop {
+        ends: [10, 96, 0, 10, 192, 0, 2, 9],
+        checksum: 77,
+        ..HOP
+    };
+    let quoted = |hop, id| ipv4(hop, 17, id, &udp(hop, &[7; 20]));
+    let four = |hop, id| {
+        seen(
+            ETHERTYPE_IPV4,
+            &ipv4(HOP, 1, 0, &error(3, &quoted(hop, id))),
+        )
+    };
+    assert_eq!(four(HOP, 5), four(translated, 5));
+    assert_ne!(four(HOP, 5), four(HOP, 6));
+    let quoted = |hop, len| ipv6(hop, 17, 0, &udp(hop, &vec![7; len]));
+    let six = |hop, len| {
+        seen(
+            ETHERTYPE_IPV6,
+            &ipv6(HOP, 58, 0, &error(1, &quoted(hop, len))),
+        )
+    };
+    assert_eq!(six(HOP, 20), six(translated, 20));
+    assert_ne!(six(HOP, 20), six(HOP, 21));
+}
+
+#[test]
 fn arp_request_and_reply_are_taken_together() {
     let message = |operation, sender: [u8; 4], target: [u8; 4]| {
         let mut bytes = vec![0, 1, 8, 0, 6, 4, 0, operation, 2, 0, 0, 0, 0, 1];
