@@ -139,8 +139,9 @@ pub struct Recorder {
     missed: Option<LostSpan>,
     /// Whether updates were not written, so that a section has to begin.
     is_behind: bool,
-    /// Whether it waits for a slow disk, and fails for good.
+    /// Whether it waits for a slow disk, and fails at the first error.
     is_patient: bool,
+    /// Whether it has failed for good.
     has_failed: bool,
     /// The failure, until it is handed out.
     failure: Option<io::Error>,
@@ -348,7 +349,7 @@ impl Recorder {
         has_events || !self.waiting.is_empty()
     }
 
-    /// Whether a patient recording has failed.
+    /// Whether the recording has failed for good.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.has_failed

@@ -44,7 +44,10 @@ pub enum FilesError {
     /// A FIFO without a reader.
     #[error("nobody reads the FIFO {}: start its reader", shown(.0))]
     NoReader(PathBuf),
-    /// The reader of a FIFO or of the standard output went away.
+    /// The reader of the standard output went away, and no other can come.
+    #[error("nobody reads standard output any more")]
+    OutputClosed(#[source] io::Error),
+    /// The reader of a FIFO went away.
     #[error("the reader of {} is gone", shown(.0))]
     ReaderGone(PathBuf, #[source] io::Error),
     /// The name no longer leads to the session's file.
@@ -93,7 +96,7 @@ pub enum FilesError {
 impl From<FilesError> for io::Error {
     fn from(error: FilesError) -> Self {
         let kind = match &error {
-            FilesError::ReaderGone(..) => io::ErrorKind::BrokenPipe,
+            FilesError::ReaderGone(..) | FilesError::OutputClosed(_) => io::ErrorKind::BrokenPipe,
             _ => io::ErrorKind::Other,
         };
         Self::new(kind, error)
@@ -121,6 +124,11 @@ impl FilesError {
     /// A file that may not become larger.
     pub(super) fn at_limit(path: PathBuf) -> Self {
         Self::TooLarge(path, io::Error::from_raw_os_error(libc::EFBIG))
+    }
+
+    /// Whether trying again is of no use.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(self, Self::OutputClosed(_))
     }
 
     /// Whether the file has reached its limit; another file may be written.

@@ -39,6 +39,8 @@ enum Kind {
     Given,
     /// A pipe or device: written bytes cannot be cut.
     Stream,
+    /// The same, given as the standard output: nobody can open it again.
+    GivenStream,
 }
 
 impl OutputFile {
@@ -79,7 +81,7 @@ impl OutputFile {
         let kind = if metadata.is_file() {
             Kind::Given
         } else {
-            Kind::Stream
+            Kind::GivenStream
         };
         Ok(Self::new(file, path.to_owned(), kind))
     }
@@ -113,7 +115,7 @@ impl OutputFile {
     pub(super) fn own(&self) -> Option<Identity> {
         match self.kind {
             Kind::Own(identity) => Some(identity),
-            Kind::Given | Kind::Stream => None,
+            Kind::Given | Kind::Stream | Kind::GivenStream => None,
         }
     }
 
@@ -148,7 +150,7 @@ impl OutputFile {
                 Ok(written) => rest = rest.get(written..).unwrap_or_default(),
                 Err(error) => {
                     self.take_back(bytes.len() - rest.len());
-                    return Err(FilesError::system("write to", &self.path, error));
+                    return Err(self.not_written(error));
                 }
             }
         }
@@ -160,6 +162,14 @@ impl OutputFile {
         }
         self.end += bytes.len() as u64;
         Ok(())
+    }
+
+    fn not_written(&self, error: io::Error) -> FilesError {
+        let is_closed = error.kind() == io::ErrorKind::BrokenPipe;
+        if is_closed && self.kind == Kind::GivenStream {
+            return FilesError::OutputClosed(error);
+        }
+        FilesError::system("write to", &self.path, error)
     }
 
     /// Tells a file that is to replace another that something is written: then a power cut must
@@ -204,7 +214,7 @@ impl OutputFile {
                 .file
                 .stream_position()
                 .and_then(|position| self.cut(position.saturating_sub(written as u64))),
-            Kind::Given | Kind::Stream => Ok(()),
+            Kind::Given | Kind::Stream | Kind::GivenStream => Ok(()),
         };
         self.torn = cut.is_err();
     }

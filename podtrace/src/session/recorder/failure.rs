@@ -58,7 +58,7 @@ impl Recorder {
                 Report::Deleted { .. } => self.files_deleted += 1,
                 Report::NotDeleted(error) => notices.push(format!("recording: {error}")),
                 // A patient recording has nothing to retry for.
-                Report::Failed(error) if self.is_patient => {
+                Report::Failed(error) if self.is_patient || error.is_final() => {
                     self.has_failed = true;
                     self.failure.get_or_insert_with(|| error.into());
                 }

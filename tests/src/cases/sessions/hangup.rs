@@ -1,7 +1,9 @@
 //! SIGHUP: the terminal was closed.
 
+use std::io::Read as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use podtrace::lab::traffic::ping;
 use tempfile::TempDir;
@@ -61,4 +63,22 @@ fn recording_under_nohup_goes_on() {
     ping(&from.netns, to.ipv4.into(), 78, 1, 56).unwrap();
     live.wait_for(|line| line.contains(r#""type":"path""#) && line.contains("id 78 "));
     live.finish();
+}
+
+/// As for `podtrace record -w - | head -c 1`.
+#[test]
+fn recording_ends_when_nobody_reads_it() {
+    let lab = one_node(1);
+    let mut command = podtrace();
+    command.args(["record", "-w", "-", "--duration", "90s"]);
+    let _table = trace_nodes(&mut command, &lab, &[0]);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
+    let begun = Instant::now();
+    let mut recording = command.spawn().unwrap();
+    let mut output = recording.stdout.take().unwrap();
+    output.read_exact(&mut [0]).unwrap();
+    drop(output);
+    let status = recording.wait().unwrap();
+    assert!(status.success(), "{status}");
+    assert!(begun.elapsed() < Duration::from_secs(60));
 }

@@ -1,5 +1,5 @@
 //! Small disks that fill up. Each is mounted for one thread and vanishes with it.
-use std::panic::resume_unwind;
+use std::{io, os::fd::OwnedFd, panic::resume_unwind};
 
 use nix::{
     mount::{MsFlags, mount},
@@ -183,6 +183,19 @@ fn a_full_standard_output_keeps_what_was_before_and_whole_chunks() {
         let expected = [b"before", &*chunk, &*chunk].concat();
         assert!(fs::read(&path).unwrap() == expected);
     });
+}
+
+#[test]
+fn standard_output_that_nobody_reads_is_given_up() {
+    let (reader, writer) = io::pipe().unwrap();
+    let writer = File::from(OwnedFd::from(writer));
+    let mut output = OutputFile::given(writer, Path::new("standard output")).unwrap();
+    output.write(b"section").unwrap();
+    drop(reader);
+    let error = output.write(b"more").unwrap_err();
+    assert!(error.is_final(), "{error}");
+    // A pipeline that its last program ends is no failure.
+    assert_eq!(io::Error::from(error).kind(), io::ErrorKind::BrokenPipe);
 }
 
 #[test]
