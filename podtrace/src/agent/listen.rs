@@ -32,6 +32,8 @@ use super::{
 };
 use crate::text::escape::shown;
 
+/// Upper bound of the path of a socket in bytes (`sun_path`, with the NUL that ends it).
+const PATH_MAX: usize = 107;
 /// Upper bound of a request.
 const REQUEST_MAX: usize = 256 << 10;
 /// Upper bounds of what a console sends before it asks for something.
@@ -67,12 +69,21 @@ impl Listener {
             path: path.to_owned(),
             source,
         };
-        let is_socket = fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
-        if is_socket {
-            if Probe::connect(path).is_ok() {
-                return Err(failed(io::ErrorKind::AddrInUse.into()));
+        let taken = |why: &str| failed(io::Error::new(io::ErrorKind::AddrInUse, why));
+        match fs::symlink_metadata(path) {
+            Ok(file) if !file.file_type().is_socket() => {
+                return Err(taken("something else has this name: choose another"));
             }
-            fs::remove_file(path).map_err(failed)?;
+            Ok(_) if Probe::connect(path).is_ok() => {
+                return Err(taken("another agent listens there"));
+            }
+            Ok(_) => fs::remove_file(path).map_err(failed)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        if path.as_os_str().len() > PATH_MAX {
+            let why = format!("the path of a socket has at most {PATH_MAX} bytes");
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidFilename, why)));
         }
         // Between binding and a change of its mode others could connect.
         let before = umask(Mode::from_bits_truncate(0o177));

@@ -227,20 +227,33 @@ async fn what_is_not_given_is_refused() {
     assert!(refused.to_string().contains("--max-traces"), "{refused}");
 }
 
+/// Why nobody can listen there.
+fn refusal(path: &Path) -> String {
+    match Listener::unix(path) {
+        Err(AgentError::Listen { source, .. }) => source.to_string(),
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("it listens"),
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn socket_is_its_owners_alone_and_taken_once() {
     let served = Served::new("echo begin", |_| {});
     let path = served.file("agent");
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    assert!(Listener::unix(&path).is_err());
+    assert_eq!(refusal(&path), "another agent listens there");
     // One that nobody listens at any more is replaced.
     let left = served.file("left");
     drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
     assert!(Listener::unix(&left).is_ok());
     // A file is not.
     let file = served.file("podtrace");
-    assert!(Listener::unix(&file).is_err());
+    let taken = "something else has this name: choose another";
+    assert_eq!(refusal(&file), taken);
+    assert_eq!(refusal(served.folder.path()), taken);
+    let long = served.file("").join("a".repeat(100));
+    assert_eq!(refusal(&long), "the path of a socket has at most 107 bytes");
     assert!(file.exists());
 }
 
