@@ -309,7 +309,7 @@ async fn begin(
     let Some(traces) = start(agents, request, stop).await? else {
         return Ok(None);
     };
-    let clocks = Clocks::new(agents.len());
+    let clocks = Clocks::live(agents.len());
     let beginning = agents.iter().zip(traces).enumerate();
     let beginning = beginning.map(|(number, (reached, trace))| {
         let reader = ReaderOptions {

@@ -84,7 +84,8 @@ impl Tracer {
             true => read_ns.max(newest_ns),
             false => newest_ns,
         };
-        let now_ns = now_ns.saturating_sub(TICK_LAG_NS);
+        // No event is older than the trace, whatever else is known.
+        let now_ns = now_ns.saturating_sub(TICK_LAG_NS).max(self.started_ns);
         if self.counted.elapsed() >= COUNT || self.sampling.has_limit() {
             self.count()?;
         }

@@ -39,7 +39,7 @@ pub(super) fn follow(
     let pipes = ahead_ns.iter().map(|_| UnixStream::pair().unwrap());
     let (readers, writers): (Vec<_>, Vec<_>) = pipes.unzip();
     let writing = thread::spawn(move || write(writers));
-    let clocks = Clocks::new(ahead_ns.len());
+    let clocks = Clocks::live(ahead_ns.len());
     let begin_ns = BEGIN_NS.saturating_add_signed(EPOCH_NS);
     for (number, ahead_ns) in ahead_ns.iter().enumerate().skip(1) {
         let messages = clocks.messages();

@@ -53,7 +53,7 @@ fn join(
     (store, progress): (Option<Store>, Progress),
 ) -> anyhow::Result<Totals> {
     let shared = Arc::new(Shared::default());
-    let clocks = Clocks::new(setup.sessions.len());
+    let clocks = Clocks::queued(setup.sessions.len());
     let options = ReaderOptions {
         key_payload: key_payload(u32::MAX),
         ..ReaderOptions::default()

@@ -2,12 +2,11 @@
 //!
 //! They are measured as those of recordings are, by the packets that two nodes saw, and by what the
 //! agents say of their clocks when they are asked in turn: the latter is known before any packet.
+mod progress;
+
 use std::{
     mem,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -20,6 +19,7 @@ use crate::{
     replay::uplinks::Uplinks,
     session::reader::{Item, Watch},
 };
+use progress::Progress;
 
 /// Upper bound of the packets that are remembered to compare clocks.
 const PACKETS: usize = 1 << 14;
@@ -36,23 +36,14 @@ const FRESH_MAX: usize = 1 << 12;
 /// Bounds of what clocks are taken to be apart, in nanoseconds.
 const EXACT_NS: u64 = 1_000_000;
 const INEXACT_NS: u64 = 100_000_000;
-/// What is between an agent's clock and the last of its session that was read, at most.
-const APART_NS: u64 = 10_000_000_000;
 /// How long packets are held where a session does not go on.
 const HOLD: Duration = Duration::from_millis(300);
-
-/// How far a session may be ahead of the time that has passed since it began, in nanoseconds: its
-/// begin may have been on its way for some seconds.
-const AHEAD_MAX_NS: u64 = 60_000_000_000;
 
 /// The clocks of all nodes.
 pub(crate) struct Clocks {
     seen: Arc<Mutex<Seen>>,
-    /// Which sessions tell of times that have not come yet.
-    ahead: Arc<[AtomicBool]>,
-    /// The times until which each session was read, by its own clock.
-    reached: Arc<[AtomicU64]>,
-    sessions: usize,
+    /// How far each session was read.
+    progress: Arc<[Progress]>,
     solved: Option<Instant>,
     /// The clocks as they were measured last, and by how many packets and messages.
     last: Vec<Clock>,
@@ -89,8 +80,18 @@ pub(super) struct Solved {
 }
 
 impl Clocks {
-    /// Of so many sessions, each of one clock.
-    pub(crate) fn new(sessions: usize) -> Self {
+    /// Of so many sessions, each of one clock, which agents send as they record them.
+    pub(crate) fn live(sessions: usize) -> Self {
+        Self::new(sessions, Some(progress::AHEAD_MAX_NS))
+    }
+
+    /// The same of sessions that may have waited somewhere, so that much time is read at once.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn queued(sessions: usize) -> Self {
+        Self::new(sessions, None)
+    }
+
+    fn new(sessions: usize, ahead_max_ns: Option<u64>) -> Self {
         let none = || Crossings::with_capacity(sessions, PACKETS);
         Self {
             seen: Arc::new(Mutex::new(Seen {
@@ -101,9 +102,7 @@ impl Clocks {
                 told: 0,
                 fresh: Vec::new(),
             })),
-            ahead: (0..sessions).map(|_| AtomicBool::new(false)).collect(),
-            reached: (0..sessions).map(|_| AtomicU64::new(0)).collect(),
-            sessions,
+            progress: (0..sessions).map(|_| Progress::new(ahead_max_ns)).collect(),
             solved: None,
             last: Vec::new(),
             told: 0,
@@ -118,22 +117,20 @@ impl Clocks {
 
     /// Whether all sessions have told of a time.
     pub(crate) fn have_begun(&self) -> bool {
-        self.reached().iter().all(|reached| *reached > 0)
+        self.progress.iter().all(|session| session.reached() > 0)
     }
 
-    /// Whether a session was read until a time that is not near this one, by the same clock.
+    /// Whether a session tells of a time that is not near this one, which the same clock shows now.
     pub(crate) fn contradicts(&self, session: usize, ns: u64) -> bool {
-        let reached = self.reached.get(session);
-        let reached = reached.map_or(0, |reached| reached.load(Ordering::Acquire));
-        reached > 0 && reached.abs_diff(ns) > APART_NS
+        let session = self.progress.get(session);
+        session.is_some_and(|session| session.contradicts(ns))
     }
 
     /// Watches the packets of a session.
     pub(crate) fn watch(&self, session: usize) -> Watch {
-        let (seen, reached) = (Arc::clone(&self.seen), Arc::clone(&self.reached));
-        let ahead = Arc::clone(&self.ahead);
+        let (seen, progress) = (Arc::clone(&self.seen), Arc::clone(&self.progress));
         let mut uplinks = Uplinks::default();
-        let mut present = Present::default();
+        let mut come_ns = 0;
         Box::new(move |item, event| {
             uplinks.note(item);
             let ns = match (item, event) {
@@ -141,10 +138,14 @@ impl Clocks {
                 (Item::Tick(tick), _) => tick.now_ns,
                 _ => return,
             };
-            if !present.has_come(ns) {
-                if let Some(ahead) = ahead.get(session) {
-                    ahead.store(true, Ordering::Release);
-                }
+            let Some(progress) = progress.get(session) else {
+                return;
+            };
+            if ns > come_ns {
+                come_ns = progress.come_ns(ns);
+            }
+            if ns > come_ns {
+                progress.is_ahead.store(true, Ordering::Release);
                 return;
             }
             if let (Item::Event, Some(event)) = (item, event)
@@ -156,23 +157,21 @@ impl Clocks {
                 seen.short.record(session, &key, side, ns);
                 seen.learn(journey);
             }
-            if let Some(reached) = reached.get(session) {
-                reached.fetch_max(ns, Ordering::Release);
-            }
+            progress.reached.fetch_max(ns, Ordering::Release);
         })
     }
 
     /// Whether a session tells of times that have not come yet.
     pub(super) fn is_ahead(&self, session: usize) -> bool {
-        let ahead = self.ahead.get(session);
-        ahead.is_some_and(|ahead| ahead.load(Ordering::Acquire))
+        let session = self.progress.get(session);
+        session.is_some_and(|session| session.is_ahead.load(Ordering::Acquire))
     }
 
     /// Measures the clocks if there may be something to learn.
     pub(super) fn solve_if_due(&mut self) -> Option<Solved> {
         let is_recent = self.solved.is_some_and(|solved| solved.elapsed() < SELDOM);
         let mut seen = lock(&self.seen);
-        let is_settled = self.told > SETTLED * self.sessions as u64;
+        let is_settled = self.told > SETTLED * self.progress.len() as u64;
         let fits = seen.fresh.len() < FRESH_MAX
             && seen.fresh.iter().all(|journey| fits(journey, &self.last));
         seen.fresh.clear();
@@ -184,7 +183,7 @@ impl Clocks {
         let clocks = seen.long.solve(&[]);
         let doubts = Arc::new(seen.long.doubts(&clocks, nanos(HOP_TIMEOUT)));
         if seen.since.elapsed() > WINDOW {
-            let none = Crossings::with_capacity(self.sessions, PACKETS);
+            let none = Crossings::with_capacity(self.progress.len(), PACKETS);
             seen.long = mem::replace(&mut seen.short, none);
             seen.since = Instant::now();
         }
@@ -196,10 +195,10 @@ impl Clocks {
 
     /// How far two clocks may be apart after their correction.
     fn within_ns(&self) -> u64 {
-        let others = self.last.iter().zip(self.reached.iter()).skip(1);
-        let within_ns = others.map(|(clock, reached)| {
-            let reached = reached.load(Ordering::Acquire);
-            clock.line.uncertainty_ns(reached).unwrap_or(u64::MAX)
+        let others = self.last.iter().zip(self.progress.iter()).skip(1);
+        let within_ns = others.map(|(clock, session)| {
+            let within_ns = clock.line.uncertainty_ns(session.reached());
+            within_ns.unwrap_or(u64::MAX)
         });
         // Two others may be apart by both.
         let within_ns = within_ns.max().unwrap_or_default().saturating_mul(2);
@@ -208,8 +207,7 @@ impl Clocks {
 
     /// The times until which each session was read, by its own clock.
     pub(crate) fn reached(&self) -> Vec<u64> {
-        let all = self.reached.iter();
-        all.map(|reached| reached.load(Ordering::Acquire)).collect()
+        self.progress.iter().map(Progress::reached).collect()
     }
 
     /// Until when packets may be handed on, by the reference clock: what two nodes saw of a packet
@@ -240,32 +238,11 @@ impl Clocks {
 
     /// How far the clocks are apart, in words. `names`: of the sessions' nodes.
     pub(super) fn in_words(&self, names: &[String]) -> Vec<String> {
-        let clocks = self.last.iter().zip(self.reached.iter()).enumerate();
-        let words = clocks.skip(1).map(|(session, (clock, reached))| {
-            clock.describe(session, names, reached.load(Ordering::Acquire))
-        });
+        let clocks = self.last.iter().zip(self.progress.iter()).enumerate();
+        let words = clocks
+            .skip(1)
+            .map(|(session, (clock, progress))| clock.describe(session, names, progress.reached()));
         words.collect()
-    }
-}
-
-/// How far a session can have come by now.
-#[derive(Default)]
-struct Present {
-    /// When its first time was read, and that time.
-    begun: Option<(Instant, u64)>,
-    /// What it can have come to, for some time longer.
-    until_ns: u64,
-}
-
-impl Present {
-    fn has_come(&mut self, ns: u64) -> bool {
-        if ns <= self.until_ns {
-            return true;
-        }
-        let (begun, begin_ns) = *self.begun.get_or_insert_with(|| (Instant::now(), ns));
-        let passed_ns = nanos(begun.elapsed()).saturating_add(AHEAD_MAX_NS);
-        self.until_ns = begin_ns.saturating_add(passed_ns);
-        ns <= self.until_ns
     }
 }
 
@@ -305,38 +282,4 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BEGIN_NS: u64 = 1_790_000_000_000_000_000;
-    const AHEAD_NS: u64 = 5_000_000;
-
-    /// Something goes there and back, each in so many nanoseconds.
-    fn tell(clocks: &Clocks, at_ns: u64, takes_ns: u64) {
-        let there = at_ns + takes_ns;
-        let messages = clocks.messages();
-        messages.record((0, 1), [at_ns, there + AHEAD_NS]);
-        messages.record((1, 0), [there + AHEAD_NS, there + takes_ns]);
-    }
-
-    #[test]
-    fn what_does_not_fit_is_measured_at_once() {
-        let mut clocks = Clocks::new(2);
-        tell(&clocks, BEGIN_NS, 100_000);
-        assert!(clocks.solve_if_due().is_some());
-        assert!(clocks.solve_if_due().is_none());
-        // A burst, more than what settles the clocks.
-        for number in 0..SETTLED {
-            tell(&clocks, BEGIN_NS + (1 + number) * 1_000_000, 10_000);
-        }
-        assert!(clocks.solve_if_due().is_some());
-        // What the clocks fit can wait.
-        tell(&clocks, BEGIN_NS + 500_000_000, 50_000);
-        assert!(clocks.solve_if_due().is_none());
-        // The other clock goes faster: what comes from there arrives too early by this one.
-        let messages = clocks.messages();
-        let now_ns = BEGIN_NS + 2_000_000_000;
-        messages.record((1, 0), [now_ns + AHEAD_NS + 300_000, now_ns + 1_000]);
-        assert!(clocks.solve_if_due().is_some());
-    }
-}
+mod tests;
