@@ -204,9 +204,7 @@ fn of_agents(args: &DiagnoseArgs) -> anyhow::Result<u8> {
         return Ok(INTERRUPTED);
     };
     let quit = stop.clone();
-    let quit = Box::new(move || {
-        quit.set();
-    });
+    let quit = Box::new(move || quit.set());
     let prober = args.probe.then(|| connections.prober()).transpose()?;
     let live = Live::new(
         watching(args, duration),

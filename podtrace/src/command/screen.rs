@@ -42,9 +42,7 @@ fn of_agents(args: &TraceArgs) -> anyhow::Result<u8> {
     player.shows_bytes = true;
     let played = player.run(|_| {
         let quit = stop.clone();
-        let quit = Box::new(move || {
-            quit.set();
-        });
+        let quit = Box::new(move || quit.set());
         let opened = screen.open(stop.clone(), quit);
         Ok(vec![opened.context("failed to open the screen")?])
     })?;
@@ -107,9 +105,7 @@ pub(super) fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
                 return Ok(vec![screen.feeder()]);
             }
             let quit = stop.clone();
-            let quit = Box::new(move || {
-                quit.set();
-            });
+            let quit = Box::new(move || quit.set());
             let opened = screen.open(stop.clone(), quit);
             Ok(vec![opened.context("failed to open the screen")?])
         })?;

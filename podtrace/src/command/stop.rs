@@ -18,7 +18,8 @@ pub(super) fn stop_on_signal() -> anyhow::Result<Stop> {
     })
 }
 
-/// What a signal asks to end. `again`: what further ones do.
+/// What a signal asks to end. `again`: what further ones do; the first signal is none, even where
+/// it was asked to end before, as by a screen that sees its terminal close.
 pub(super) fn on_signals(again: impl Fn() + Send + 'static) -> anyhow::Result<Stop> {
     let stop = Stop::new().context("failed to prepare for signals")?;
     let asked = stop.clone();
@@ -36,11 +37,11 @@ pub(super) fn on_signals(again: impl Fn() + Send + 'static) -> anyhow::Result<St
             // It needs none; the main thread reports those that cannot be given up.
             let _ = privilege::keep(privilege::NONE);
             runtime.block_on(async {
+                signals.next().await;
+                asked.set();
                 loop {
                     signals.next().await;
-                    if asked.set() {
-                        again();
-                    }
+                    again();
                 }
             });
         })

@@ -40,13 +40,12 @@ impl Stop {
         Ok(Self(Some(Arc::new(request))))
     }
 
-    /// Asks to end; returns whether that was asked before.
-    pub fn set(&self) -> bool {
-        let Some(request) = &self.0 else { return false };
-        let was_set = request.is_set.swap(true, Ordering::Relaxed);
+    /// Asks to end.
+    pub fn set(&self) {
+        let Some(request) = &self.0 else { return };
+        request.is_set.store(true, Ordering::Relaxed);
         // It fails only where the descriptor is readable already.
         let _ = request.wake.write(1);
-        was_set
     }
 
     /// Whether to end.
@@ -117,17 +116,18 @@ mod tests {
         assert!(stop.wait_for(reader.as_fd()).unwrap());
         let (reader, _silent) = io::pipe().unwrap();
         thread::scope(|scope| {
-            scope.spawn(|| assert!(!stop.set()));
+            scope.spawn(|| stop.set());
             assert!(!stop.wait_for(reader.as_fd()).unwrap());
         });
-        assert!(stop.set() && stop.is_set());
+        stop.set();
+        assert!(stop.is_set());
         stop.sleep(Duration::from_secs(3600)).unwrap();
     }
 
     #[test]
     fn default_stop_is_never_set() {
         let stop = Stop::default();
-        assert!(!stop.set());
+        stop.set();
         assert!(!stop.is_set());
     }
 }
