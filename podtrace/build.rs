@@ -1,12 +1,15 @@
 //! Builds the kernel side (podtrace-ebpf) for the BPF target and leaves the
-//! object at `$OUT_DIR/podtrace-ebpf`, where podtrace embeds it from.
+//! object, by gzip, at `$OUT_DIR/podtrace-ebpf.gz`, where podtrace embeds it from.
 //!
 //! The stable toolchain does this too: `RUSTC_BOOTSTRAP=1` opens
 //! `-Z build-std=core` for this one nested build only.
 #![expect(clippy::disallowed_methods, reason = "cargo takes paths as text")]
 
 use std::{
-    env, fs, iter,
+    env,
+    fs::{self, File},
+    io::{self, Write as _},
+    iter,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
@@ -14,9 +17,11 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use aya_build::{Package, Toolchain, build_ebpf};
+use flate2::{Compression, write::GzEncoder};
 
 /// The crate, and the object's name in `OUT_DIR`.
 const KERNEL_SIDE: &str = "podtrace-ebpf";
+const PACKED: &str = "podtrace-ebpf.gz";
 /// Used when cargo was not started by rustup; the same as in rust-toolchain.toml.
 const TOOLCHAIN: &str = "1.95.0";
 
@@ -42,9 +47,9 @@ fn main() -> Result<()> {
 
     if skipped() {
         // Enough for `include_bytes!` to compile; loading it fails at run time.
-        let object = dir_from_env("OUT_DIR")?.join(KERNEL_SIDE);
-        fs::write(&object, [])
-            .with_context(|| format!("cannot write the empty {}", object.display()))?;
+        let packed = dir_from_env("OUT_DIR")?.join(PACKED);
+        fs::write(&packed, [])
+            .with_context(|| format!("cannot write the empty {}", packed.display()))?;
         println!("cargo:warning=AYA_BUILD_SKIP is set: this podtrace has no kernel program");
         return Ok(());
     }
@@ -66,7 +71,21 @@ fn main() -> Result<()> {
         Toolchain::Custom(&toolchain),
     )
     .context("cannot build the kernel side; if core or a tool is missing, run cargo xtask setup")?;
-    strip(&dir_from_env("OUT_DIR")?.join(KERNEL_SIDE))
+    let out_dir = dir_from_env("OUT_DIR")?;
+    let object = out_dir.join(KERNEL_SIDE);
+    strip(&object)?;
+    pack(&object, &out_dir.join(PACKED))
+}
+
+/// Packs the object, to a fifth of its size.
+fn pack(object: &Path, packed: &Path) -> Result<()> {
+    let bytes = fs::read(object).with_context(|| format!("cannot read {}", object.display()))?;
+    let write = || -> io::Result<()> {
+        let mut gzip = GzEncoder::new(File::create(packed)?, Compression::best());
+        gzip.write_all(&bytes)?;
+        gzip.finish().map(drop)
+    };
+    write().with_context(|| format!("cannot write {}", packed.display()))
 }
 
 /// Leaves DWARF out of the object, four fifths of it: the kernel reads BTF, line information

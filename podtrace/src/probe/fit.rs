@@ -68,7 +68,7 @@ impl Fitted {
     /// # Errors
     /// When its types or its CPUs cannot be read, or it lacks a feature without a substitute.
     pub(super) fn find(options: &ProbeOptions) -> Result<Self, ProbeError> {
-        if object::OBJECT.is_empty() {
+        if object::unpacked().is_none() {
             return Err(ProbeError::NoObject);
         }
         let btf = Btf::of_kernel()?;
@@ -150,7 +150,7 @@ impl Fitted {
         loader: EbpfLoader<'_>,
         options: &ProbeOptions,
     ) -> Result<Ebpf, ProbeError> {
-        let mut object = object::OBJECT.to_vec();
+        let mut object = object::unpacked().ok_or(ProbeError::NoObject)?;
         object::set_values(&mut object, value_len(self.ring_bytes))?;
         if let Some(function) = self.cast {
             object::set_cast(&mut object, function)?;

@@ -1,6 +1,9 @@
 //! The embedded object; a copy of it is adapted to the running kernel.
 mod patch;
 
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
 use podtrace_ebpf::{
     config::{
         CAST_MARKS, FILTER_MARK, FILTER_SLOTS, PROGRAM_EGRESS, PROGRAM_INGRESS, PROGRAM_SOCKET,
@@ -11,9 +14,15 @@ use podtrace_ebpf::{
 pub(super) use patch::PatchError;
 use patch::{Patch, Within, exactly};
 
-/// The compiled kernel side; empty with `AYA_BUILD_SKIP`.
-pub(super) static OBJECT: &[u8] =
-    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/podtrace-ebpf"));
+/// The compiled kernel side, by gzip; empty with `AYA_BUILD_SKIP`.
+static PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/podtrace-ebpf.gz"));
+
+/// The compiled kernel side; none with `AYA_BUILD_SKIP`.
+pub(super) fn unpacked() -> Option<Vec<u8>> {
+    let mut object = Vec::new();
+    GzDecoder::new(PACKED).read_to_end(&mut object).ok()?;
+    Some(object)
+}
 
 /// The taps: a change applies to all of them.
 pub(super) const TAPS: [&str; 3] = [PROGRAM_INGRESS, PROGRAM_EGRESS, PROGRAM_SOCKET];
@@ -155,16 +164,22 @@ pub(super) fn set_filter(object: &mut [u8], block: &[[u8; 8]]) -> Result<(), Pat
 mod tests {
     use super::*;
 
+    /// The object as it was built; empty with `AYA_BUILD_SKIP`.
+    fn built() -> Vec<u8> {
+        unpacked().unwrap_or_default()
+    }
+
     /// The changed instructions, before and after.
     fn changes(object: &[u8]) -> Vec<([u8; 8], [u8; 8])> {
-        let pairs = OBJECT.as_chunks().0.iter().zip(object.as_chunks().0);
+        let built = built();
+        let pairs = built.as_chunks().0.iter().zip(object.as_chunks().0);
         let pairs = pairs.map(|(before, after)| (*before, *after));
         pairs.filter(|(before, after)| before != after).collect()
     }
 
     #[test]
     fn taps_call_the_function() {
-        let mut object = OBJECT.to_vec();
+        let mut object = built();
         if object.is_empty() {
             return; // AYA_BUILD_SKIP
         }
@@ -184,7 +199,7 @@ mod tests {
 
     #[test]
     fn atomics_become_plain() {
-        let mut object = OBJECT.to_vec();
+        let mut object = built();
         if object.is_empty() {
             return; // AYA_BUILD_SKIP
         }
@@ -204,7 +219,7 @@ mod tests {
 
     #[test]
     fn filter_takes_the_place_of_its_mark() {
-        let mut object = OBJECT.to_vec();
+        let mut object = built();
         if object.is_empty() {
             return; // AYA_BUILD_SKIP
         }
@@ -215,14 +230,14 @@ mod tests {
         // All of the room, and one more.
         for (len, fits) in [(FILTER_SLOTS, true), (FILTER_SLOTS + 1, false)] {
             let block = vec![[SET, 0, 0, 0, 1, 0, 0, 0]; len];
-            let set = set_filter(&mut OBJECT.to_vec(), &block);
+            let set = set_filter(&mut built(), &block);
             assert_eq!(set.is_ok(), fits);
         }
     }
 
     #[test]
     fn only_the_marked_array_gets_other_values() {
-        let mut object = OBJECT.to_vec();
+        let mut object = built();
         if object.is_empty() {
             return; // AYA_BUILD_SKIP
         }
@@ -234,7 +249,7 @@ mod tests {
                 .count()
         };
         assert_eq!(changes(&object).len(), 1);
-        assert_eq!(marks(&object) + 1, marks(OBJECT));
+        assert_eq!(marks(&object) + 1, marks(&built()));
         assert!(set_values(&mut object, 77).is_err());
     }
 }
