@@ -41,8 +41,9 @@ use crate::{
 #[command(after_help = "\
 It builds target/dist/podtrace: one file, linked statically, without a path of this machine. Then it
 packs it, as podtrace-VERSION-ARCH and:
-  .deb, .rpm      with manual pages, completions of bash, zsh and fish, and a flight recorder, off by
-                  default (podtrace-recorder.service, /etc/podtrace/recorder.toml)
+  .deb, .rpm      with manual pages, completions of bash, zsh and fish, and two services, off by
+                  default: a flight recorder (podtrace-recorder.service, /etc/podtrace/recorder.toml)
+                  and an agent (podtrace-agent.service, /etc/podtrace/agent.toml)
   .oci.tar        an image: skopeo copy oci-archive:FILE docker://registry/podtrace:0.1.0
   .cdx.json       the crates and libraries in it, as CycloneDX
   .notices.txt    their licences

@@ -244,14 +244,18 @@ mod tests {
         for name in added.iter().flatten() {
             assert!(page.contains(&format!("| `CAP_{name}` | ")), "{name}");
         }
-        // The service of the packages asks for the same.
-        let unit = include_str!("../../deploy/podtrace-recorder.service");
-        let bounding = unit
-            .lines()
-            .find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
-        let of_unit: Vec<_> = bounding.unwrap().split(' ').collect();
-        let names = added.iter().flatten().map(|name| format!("CAP_{name}"));
-        assert_eq!(of_unit, names.collect::<Vec<_>>());
+        // The services of the packages ask for the same.
+        for unit in [
+            include_str!("../../deploy/podtrace-recorder.service"),
+            include_str!("../../deploy/podtrace-agent.service"),
+        ] {
+            let bounding = unit
+                .lines()
+                .find_map(|line| line.strip_prefix("CapabilityBoundingSet="));
+            let of_unit: Vec<_> = bounding.unwrap().split(' ').collect();
+            let names = added.iter().flatten().map(|name| format!("CAP_{name}"));
+            assert_eq!(of_unit, names.collect::<Vec<_>>());
+        }
         assert_eq!(documents[4]["metadata"]["namespace"], "tracing");
     }
 }

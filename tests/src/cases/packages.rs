@@ -15,9 +15,11 @@ const BUSYBOX: &str = "/bin/busybox";
 /// What of it the packages' scripts and the package managers take.
 const APPLETS: [&str; 3] = ["sh", "rm", "true"];
 /// What a package installs, beside the pages of commands.
-const INSTALLED: [&str; 8] = [
+const INSTALLED: [&str; 10] = [
+    "etc/podtrace/agent.toml",
     "etc/podtrace/recorder.toml",
     "usr/bin/podtrace",
+    "usr/lib/systemd/system/podtrace-agent.service",
     "usr/lib/systemd/system/podtrace-recorder.service",
     "usr/share/bash-completion/completions/podtrace",
     "usr/share/doc/podtrace/copyright",
@@ -150,21 +152,25 @@ fn assert_installed(root: &Root, zsh: &str) {
     }
 }
 
-/// Whether systemd takes the unit, where there is one.
+/// Whether systemd takes the units, where there is one.
 #[track_caller]
-fn assert_unit_is_right(root: &Root) {
+fn assert_units_are_right(root: &Root) {
+    for name in ["podtrace-agent", "podtrace-recorder"] {
+        assert_unit_is_right(root, name);
+    }
+}
+
+#[track_caller]
+fn assert_unit_is_right(root: &Root, name: &str) {
     let mut verify = Command::new("systemd-analyze");
-    let unit = root
-        .path()
-        .join("usr/lib/systemd/system/podtrace-recorder.service");
+    let unit = format!("usr/lib/systemd/system/{name}.service");
+    let unit = root.path().join(unit);
     let Ok(output) = verify.args(["verify", "--man=no"]).arg(&unit).output() else {
         return;
     };
     let said = String::from_utf8_lossy(&output.stderr);
     // The program is not in the root of the machine.
-    let about = said
-        .lines()
-        .filter(|line| line.contains("podtrace-recorder"));
+    let about = said.lines().filter(|line| line.contains(name));
     let wrong: Vec<_> = about
         .filter(|line| !line.contains("is not executable"))
         .collect();
@@ -180,7 +186,7 @@ fn debian_package_is_installed_and_purged() {
     let before = root.files();
     root.dpkg(&["--install", deb.to_str().unwrap()]);
     assert_installed(&root, "usr/share/zsh/vendor-completions/_podtrace");
-    assert_unit_is_right(&root);
+    assert_units_are_right(&root);
 
     // A recording, and a configuration that was changed: both stay until the purge.
     fs::create_dir_all(root.path().join("var/log/podtrace")).unwrap();

@@ -54,11 +54,15 @@ pub(super) fn machine(program: &[u8]) -> Option<&'static Machine> {
 }
 
 /// What the packages say of podtrace.
-pub(super) const ABOUT: [&str; 3] = [
+pub(super) const ABOUT: [&str; 4] = [
     "podtrace follows packets through a node, hop by hop, by eBPF programs that",
     "only watch, and names pods and containers. podtrace-recorder.service is a",
-    "flight recorder of a node's packets, off by default.",
+    "flight recorder of a node's packets, podtrace-agent.service traces when a",
+    "console elsewhere asks; both are off by default.",
 ];
+
+/// What runs as a service: each has a unit, and a configuration.
+const SERVICES: [&str; 2] = ["agent", "recorder"];
 
 /// A file that is installed.
 #[derive(Clone)]
@@ -100,16 +104,6 @@ impl Content {
         let mut files = vec![
             file("usr/bin/podtrace", Kind::Program, bytes),
             file(
-                "etc/podtrace/recorder.toml",
-                Kind::Configuration,
-                read(&deploy.join("recorder.toml"))?,
-            ),
-            file(
-                "usr/lib/systemd/system/podtrace-recorder.service",
-                Kind::Other,
-                read(&deploy.join("podtrace-recorder.service"))?,
-            ),
-            file(
                 format!("{DOCUMENTS}/copyright"),
                 Kind::Documentation,
                 super::notices::copyright(workspace)?,
@@ -120,6 +114,22 @@ impl Content {
                 gzip(notices.as_bytes())?,
             ),
         ];
+        for service in SERVICES {
+            let (config, unit) = (
+                format!("{service}.toml"),
+                format!("podtrace-{service}.service"),
+            );
+            files.push(file(
+                format!("etc/podtrace/{config}"),
+                Kind::Configuration,
+                read(&deploy.join(&config))?,
+            ));
+            files.push(file(
+                format!("usr/lib/systemd/system/{unit}"),
+                Kind::Other,
+                read(&deploy.join(&unit))?,
+            ));
+        }
         for (name, page) in texts::manual(program)? {
             files.push(file(
                 format!("usr/share/man/man1/{name}.1.gz"),

@@ -77,6 +77,31 @@ fn recorder_of_the_packages_has_limits_and_a_directory() {
 }
 
 #[test]
+fn agent_of_the_packages_listens_at_a_socket() {
+    let text = include_str!("../../../deploy/agent.toml");
+    assert_eq!(words(text), ["--listen=/run/podtrace/agent.sock"]);
+    // What else stands there can be had.
+    let (_, more) = text.split_once("\n# listen = ").unwrap();
+    let more = format!("[agent]\nlisten = {}", more.replace("\n# ", "\n"));
+    let options = more.lines().filter(|line| {
+        let key = line.split_once(" = ").map(|(key, _)| key);
+        line.starts_with('[') && !line.contains("Service")
+            || key.is_some_and(|key| !key.contains(' '))
+    });
+    let options: Vec<_> = options.collect();
+    assert_eq!(
+        words(&options.join("\n")),
+        [
+            "--listen=/run/podtrace/agent.sock",
+            "--listen=tcp://0.0.0.0:9465",
+            "--tls=/etc/podtrace/tls",
+            "--consoles=/etc/podtrace/consoles.toml",
+            "--probe",
+        ]
+    );
+}
+
+#[test]
 fn mistakes_name_file_line_and_key() {
     for (text, expected) in [
         (
