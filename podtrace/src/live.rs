@@ -153,7 +153,8 @@ pub(crate) struct Tracer {
 }
 
 impl Tracer {
-    fn announce(&mut self) {
+    /// Announces that the taps take packets since `begun_ns`.
+    fn announce(&mut self, begun_ns: u64) {
         let left = self.taps.left_of_start();
         let namespaces: HashSet<_> = self.taps.tap_points().map(|p| p.netns_id).collect();
         let pods: HashSet<_> = self
@@ -169,6 +170,7 @@ impl Tracer {
             pods: pods.len(),
             namespaces: namespaces.len(),
             attach: Some(self.taps.method().as_str().into()),
+            begun_ns: Some(begun_ns),
             source: None,
             agents: None,
         };

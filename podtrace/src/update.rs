@@ -184,8 +184,8 @@ impl Update {
                     drop.ts_ns = map(drop.ts_ns);
                 }
             }
-            Self::Start(_)
-            | Self::TapPoint { .. }
+            Self::Start(start) => start.begun_ns = start.begun_ns.map(&map),
+            Self::TapPoint { .. }
             | Self::Removed { .. }
             | Self::Runtime { .. }
             | Self::Ruleset(_)

@@ -207,8 +207,10 @@ impl Tracer {
     fn begin(&mut self) -> anyhow::Result<()> {
         self.taps.probe.sample(self.sampling.digest_max())?;
         self.taps.probe.start()?;
+        // What an interface passed before this time, no tap may have seen.
+        let begun_ns = monotonic_ns()?;
         self.taps.begin();
-        self.announce();
+        self.announce(begun_ns);
         self.is_attaching = self.taps.left_of_start() > 0;
         self.report_unwatched(None)?;
         if self.sampling.share() > 1 {

@@ -21,6 +21,10 @@ pub struct Start {
     /// Description of what is replayed; none live.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// When its taps began to take packets, all at once, in nanoseconds on the clock of the
+    /// events; none if it traces nothing itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_ns: Option<u64>,
     /// Number of agents whose sessions are followed; none if it traces itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agents: Option<usize>,

@@ -1,33 +1,24 @@
 //! Merges the sessions of several nodes into one stream, in order of corrected time.
+mod events;
 pub(super) mod numbers;
+mod order;
 mod stream;
 mod twice;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use podtrace_ebpf::record::Direction;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     clock::nodes::Line,
     model::{event::Event, loss::Missing},
     path::{losses::LEAD_NS, reorder::SLACK_NS},
-    pipeline::{OTHERS, Pipeline},
-    session::{
-        input::InputError,
-        reader::{Item, PassedOver},
-    },
+    pipeline::Pipeline,
+    session::{input::InputError, reader::Item},
     update::Update,
 };
+use order::{Look, Order};
 use stream::Place;
 pub use stream::Stream;
-use twice::{Seen, Taken, Twice};
-
-/// How much later than its last event the time of a stream without ticks advances, in
-/// nanoseconds.
-const TICK_NS: u64 = 50_000_000;
+use twice::Twice;
 
 /// Selects events.
 pub trait Select {
@@ -35,14 +26,6 @@ pub trait Select {
     fn wants(&mut self, event: &Event, pipeline: &Pipeline) -> bool;
     /// Whether nothing after that time is selected.
     fn is_over(&self, ts_ns: u64) -> bool;
-}
-
-/// Whether the others wait for a session's next item.
-enum Awaits {
-    Nothing,
-    Item,
-    /// No longer.
-    NoMore,
 }
 
 /// The result of a step.
@@ -59,6 +42,11 @@ pub enum Step {
 /// The merged sessions.
 pub struct Merge {
     streams: Vec<Stream>,
+    order: Order,
+    /// The sessions whose taps do not take packets yet.
+    unstarted: Vec<usize>,
+    /// The session whose losses are known for the shortest time, and until when.
+    settled: Option<(usize, u64)>,
     twice: Twice,
     first_ns: Option<u64>,
     last_ns: u64,
@@ -80,6 +68,9 @@ impl Merge {
         }
         Self {
             twice: Twice::new(&streams),
+            order: Order::new(streams.len()),
+            unstarted: (0..streams.len()).collect(),
+            settled: None,
             streams,
             first_ns: None,
             last_ns: 0,
@@ -103,8 +94,12 @@ impl Merge {
     /// its time of `limits`, by its own clock, until it is told others.
     pub fn hold_after(&mut self, until_ns: u64, limits: &[u64]) {
         self.until_ns = until_ns;
-        for (stream, limit_ns) in self.streams.iter_mut().zip(limits) {
+        for (number, (stream, limit_ns)) in self.streams.iter_mut().zip(limits).enumerate() {
             stream.limit_ns = *limit_ns;
+            if stream.next.is_some() && stream.own_ns > stream.limit_ns {
+                stream.turn += 1;
+                self.order.look_again(number);
+            }
         }
     }
 
@@ -112,6 +107,7 @@ impl Merge {
     pub fn correct(&mut self, number: usize, line: Arc<Line>) {
         if let Some(stream) = self.streams.get_mut(number) {
             stream.correct(line);
+            self.order.moved(number, stream);
         }
     }
 
@@ -145,54 +141,17 @@ impl Merge {
         select: &mut dyn Select,
         follow: bool,
     ) -> Result<Step, InputError> {
-        let mut earliest: Option<(Place, usize)> = None;
-        let (mut is_waiting, mut is_behind) = (false, false);
-        for number in 0..self.streams.len() {
-            self.release(number);
-            match self.awaits(number, pipeline) {
-                Awaits::Nothing => {}
-                Awaits::Item => {
-                    is_waiting = true;
-                    continue;
-                }
-                Awaits::NoMore => {
-                    is_behind = true;
-                    continue;
-                }
-            }
-            let stream = &mut self.streams[number];
-            if stream.is_over || stream.is_held {
-                continue;
-            }
-            let may_go_on = follow && self.patience.is_none() && !stream.chain.has_ended();
-            if !stream.peek()? && !may_go_on {
-                stream.chain.end();
-                stream.peek()?;
-            }
-            if stream.next.is_some() && stream.own_ns > stream.limit_ns {
-                is_waiting = true;
-                continue;
-            }
-            if let Some((_, place)) = &stream.next {
-                if earliest.is_none_or(|(other, _)| *place < other) {
-                    earliest = Some((*place, number));
-                }
-            } else if may_go_on {
-                return Ok(Step::Waiting);
-            } else {
-                self.end_of(number, pipeline);
-            }
-        }
-        if is_waiting || is_behind && earliest.is_none() {
+        let look = self.look(pipeline, follow)?;
+        if look == Look::Items {
             return Ok(Step::Waiting);
         }
-        let Some((Place { ns, .. }, number)) = earliest else {
+        let Some((Place { ns, .. }, number)) = self.order.first(&self.streams) else {
             // Those that they waited for may have ended only now.
             let is_held = self.streams.iter().any(|stream| stream.is_held);
-            return if is_held {
-                self.step(pipeline, select, follow)
-            } else {
-                Ok(Step::Over)
+            return match (look, is_held) {
+                (Look::Stragglers, _) => Ok(Step::Waiting),
+                (_, true) => self.step(pipeline, select, follow),
+                (_, false) => Ok(Step::Over),
             };
         };
         if ns > self.until_ns {
@@ -203,28 +162,6 @@ impl Merge {
         }
         self.hand_on(number, ns, pipeline, select);
         Ok(Step::At(ns))
-    }
-
-    /// Whether the others wait for the next item of a session that is recorded meanwhile.
-    fn awaits(&mut self, number: usize, pipeline: &mut Pipeline) -> Awaits {
-        let Some(patience) = self.patience else {
-            return Awaits::Nothing;
-        };
-        let stream = &mut self.streams[number];
-        if stream.next.is_some() || stream.is_over || !stream.chain.would_wait() {
-            stream.awaited = None;
-            return Awaits::Nothing;
-        }
-        if stream.awaited.get_or_insert_with(Instant::now).elapsed() < patience {
-            return Awaits::Item;
-        }
-        if !std::mem::replace(&mut stream.is_behind, true) {
-            let from_ns = stream.known_ns;
-            stream.gap_ns.get_or_insert(from_ns);
-            stream.begins_to_miss(from_ns, pipeline);
-            pipeline.world_mut().silent.extend(stream.nodes());
-        }
-        Awaits::NoMore
     }
 
     /// Takes no more of a session.
@@ -238,20 +175,11 @@ impl Merge {
         }
     }
 
-    /// Lets a session begin once those that it continues have ended.
-    fn release(&mut self, number: usize) {
-        let stream = &self.streams[number];
-        let before = || stream.after.iter().map(|number| &self.streams[*number]);
-        if stream.is_held && before().all(|stream| stream.is_over) {
-            let end_ns = before().map(|stream| stream.now_ns).max();
-            self.streams[number].go_on(end_ns.unwrap_or_default());
-        }
-    }
-
     /// Ends a session: its nodes no longer show packets that reach them, unless another session
     /// of theirs goes on.
     fn end_of(&mut self, number: usize, pipeline: &mut Pipeline) {
         self.streams[number].is_over = true;
+        self.settled = None;
         let stream = &self.streams[number];
         let goes_on =
             |other: &Stream| other.has_started && !other.is_over && other.nodes() == stream.nodes();
@@ -288,6 +216,10 @@ impl Merge {
         let Some(item) = stream.take_next() else {
             return;
         };
+        self.order.look_again(number);
+        if self.settled.is_some_and(|(slowest, _)| slowest == number) {
+            self.settled = None;
+        }
         let before_ns = std::mem::replace(&mut stream.known_ns, ns);
         if stream.chain.take_gap() {
             stream.gap_ns.get_or_insert(before_ns);
@@ -299,16 +231,13 @@ impl Merge {
             stream.watches_nothing(from_ns, ns.saturating_add(LEAD_NS), pipeline);
         }
         if has_time && std::mem::take(&mut stream.is_behind) {
+            self.settled = None;
             for node in stream.nodes() {
                 pipeline.world_mut().silent.remove(&node);
             }
         }
-        if !stream.has_started && has_time && stream.is_tapped() {
-            stream.has_started = true;
-            for node in stream.nodes() {
-                pipeline.world_mut().silent.remove(&node);
-            }
-        }
+        self.start(ns, pipeline);
+        let stream = &mut self.streams[number];
         match item {
             Item::Event if is_too_late => self.leave_out_late(number, pipeline),
             Item::Event => self.event(number, pipeline, select),
@@ -347,18 +276,20 @@ impl Merge {
         self.patience.is_some() && ns.saturating_add(SLACK_NS) < self.front_ns
     }
 
-    /// Counts an event that comes too late for its path.
-    fn leave_out_late(&mut self, number: usize, pipeline: &mut Pipeline) {
-        let stream = &mut self.streams[number];
-        stream.too_late += 1;
-        let Some(event) = stream.chain.event() else {
-            return;
-        };
-        pipeline.leave_out(event, number);
-        let interface = stream.numbers.point(event.interface).unwrap_or(OTHERS);
-        let tap = (interface, event.direction);
-        let count = pipeline.taps_mut().0.entry(tap).or_default();
-        count.unrecorded += 1;
+    /// From that time on, what reaches the nodes of sessions is seen there, as they have taps.
+    fn start(&mut self, ns: u64, pipeline: &mut Pipeline) {
+        let streams = &mut self.streams;
+        self.unstarted.retain(|number| {
+            let stream = &mut streams[*number];
+            stream.has_started = stream.tapped_ns().is_some_and(|tapped_ns| tapped_ns <= ns);
+            // What is behind tells nothing until it is back, and what is over nothing more.
+            if stream.has_started && !stream.is_behind && !stream.is_over {
+                for node in stream.nodes() {
+                    pipeline.world_mut().silent.remove(&node);
+                }
+            }
+            !stream.has_started
+        });
     }
 
     fn note_watch(&mut self, stream: usize, update: &Update, now_ns: u64) {
@@ -387,85 +318,21 @@ impl Merge {
 
     /// The time until which the losses of all sessions are known: a session reports its losses
     /// before later items. Captures of other tools never report any.
-    fn settled_ns(&self) -> u64 {
-        let reports = |stream: &&Stream| {
+    fn settled_ns(&mut self) -> u64 {
+        let reports = |stream: &Stream| {
             let is_there = !stream.is_over && !stream.is_held && !stream.is_behind;
             is_there && stream.chain.is_own()
         };
-        let settled = self.streams.iter().filter(reports);
-        let settled = settled.map(|stream| stream.known_ns);
-        settled.min().unwrap_or(u64::MAX)
-    }
-
-    fn event(&mut self, number: usize, pipeline: &mut Pipeline, select: &mut dyn Select) {
-        pipeline.settle(self.settled_ns());
-        let event = self.streams[number].chain.event();
-        let Some(ts_ns) = event.map(|event| event.ts_ns) else {
-            return;
+        let streams = &self.streams;
+        let find = || {
+            let all = streams.iter().enumerate();
+            let all = all.filter(|(_, stream)| reports(stream));
+            let slowest = all.map(|(number, stream)| (stream.known_ns, number)).min();
+            slowest.map_or((usize::MAX, u64::MAX), |(known_ns, number)| {
+                (number, known_ns)
+            })
         };
-        self.advance(number, ts_ns, pipeline);
-        let stream = &mut self.streams[number];
-        let Some(event) = stream.chain.event() else {
-            return;
-        };
-        if !stream.numbers.event(event) {
-            pipeline.leave_out(event, number);
-            count_undecodable(pipeline, event.direction, 1);
-            return;
-        }
-        let is_wanted = select.wants(event, pipeline);
-        // Only the first event can be: it tells where the selection ends.
-        if !is_wanted && select.is_over(event.ts_ns) {
-            return;
-        }
-        self.first_ns.get_or_insert(event.ts_ns);
-        self.last_ns = self.last_ns.max(event.ts_ns);
-        let seen = Seen {
-            ts_ns: event.ts_ns,
-            tap: (event.interface, event.direction),
-        };
-        let taken = match is_wanted {
-            true => self.twice.take(number, &seen, &self.streams),
-            false => Taken::Elsewhere,
-        };
-        let stream = &mut self.streams[number];
-        if taken == Taken::Yes
-            && let Some(event) = stream.chain.event()
-        {
-            return pipeline.join(event);
-        }
-        stream.filtered.entry(seen.tap).or_default().filtered += 1;
-        if let Taken::Between(until_ns) = taken {
-            stream.watches_nothing(seen.ts_ns, until_ns, pipeline);
-        }
-    }
-
-    /// Advances the time of a stream without ticks.
-    fn advance(&mut self, number: usize, ts_ns: u64, pipeline: &mut Pipeline) {
-        let stream = &mut self.streams[number];
-        if stream.has_ticks || ts_ns.saturating_sub(stream.ticked_ns) < TICK_NS {
-            return;
-        }
-        stream.ticked_ns = ts_ns;
-        pipeline.advance(ts_ns, self.missing());
-    }
-
-    /// Counts packets that were passed over.
-    fn pass_over(&mut self, number: usize, packets: &PassedOver, pipeline: &mut Pipeline) {
-        pipeline.settle(self.settled_ns());
-        self.advance(number, packets.from_ns, pipeline);
-        self.first_ns.get_or_insert(packets.from_ns);
-        self.last_ns = self.last_ns.max(packets.until_ns);
-        let stream = &mut self.streams[number];
-        for ((interface, direction), packets) in &packets.taps {
-            match stream.numbers.point(*interface) {
-                Some(interface) => {
-                    let tap = stream.filtered.entry((interface, *direction)).or_default();
-                    tap.filtered += packets;
-                }
-                None => count_undecodable(pipeline, *direction, *packets),
-            }
-        }
+        self.settled.get_or_insert_with(find).1
     }
 
     /// Ends the merge: gives the pipeline the counts. Returns the duration in nanoseconds.
@@ -481,12 +348,4 @@ impl Merge {
             _ => seen,
         }
     }
-}
-
-/// Counts packets of a tap that no recording describes.
-fn count_undecodable(pipeline: &mut Pipeline, direction: Direction, packets: u64) {
-    let taps = pipeline.taps_mut().0;
-    let tap = taps.entry((OTHERS, direction)).or_default();
-    tap.seen += packets;
-    tap.undecodable += packets;
 }

@@ -5,7 +5,7 @@ use super::{
     runs::{files, replay},
     sample::*,
 };
-use crate::update::Update;
+use crate::{model::start::Start, update::Update};
 
 const MS: u64 = 1_000_000;
 /// When the second node has its taps, after both sessions have begun.
@@ -44,22 +44,26 @@ fn send(tapes: &mut [Tape; 2], id: u16, is_tapped: bool) {
 
 #[test]
 fn what_leaves_for_a_node_before_it_has_taps_is_not_lost() {
-    let mut tapes = [1, 2].map(|node| Tape::new(node, How::default(), text()));
-    tapes[1].update(&Update::Attaching {
-        left: 0,
-        refused: 0,
-        partial: 0,
-        pods: Vec::new(),
-        since_ns: None,
-        begun_ns: None,
-        ts_ns: BEGIN_NS + TAPPED_NS,
+    let mut tapes = [false, true].map(|has_late_taps| {
+        let how = How {
+            has_late_taps,
+            ..How::default()
+        };
+        Tape::new(1 + u8::from(has_late_taps), how, text())
     });
+    let mut is_told = false;
     for id in 1..=PACKETS {
         for tape in &mut tapes {
             let at_ns = BEGIN_NS + u64::from(id) * 20 * MS;
             tape.tick(at_ns - tape.now_ns);
         }
         let is_tapped = tapes[1].now_ns >= BEGIN_NS + TAPPED_NS;
+        if is_tapped && !std::mem::replace(&mut is_told, true) {
+            tapes[1].update(&Update::Start(Start {
+                begun_ns: Some(BEGIN_NS + TAPPED_NS),
+                ..Start::default()
+            }));
+        }
         send(&mut tapes, id, is_tapped);
     }
     let recorded = tapes.map(|mut tape| {

@@ -2,6 +2,7 @@
 mod kubernetes;
 mod probe;
 mod record;
+mod running;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -121,6 +121,7 @@ fn objects_of_the_session_are_as_documented() {
         namespaces: 6,
         attach: Some("tcx".into()),
         source: Some("session.pcapng".into()),
+        begun_ns: None,
         agents: None,
     };
     json.start(&mut out, &start);

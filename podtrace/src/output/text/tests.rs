@@ -243,6 +243,7 @@ fn lines_fit_the_terminal() {
             attach: Some("attached by TCX".into()),
             attaching: Some(12),
             source: None,
+            begun_ns: None,
             agents: None,
         };
         text.start(&mut out, &begin);

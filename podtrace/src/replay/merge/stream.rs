@@ -1,4 +1,6 @@
 //! One of the merged sessions.
+mod untapped;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
@@ -35,6 +37,8 @@ pub struct Stream {
     pub(super) numbers: Numbers,
     /// The next item, and its place in the order.
     pub(super) next: Option<(Item, Place)>,
+    /// How often that has changed.
+    pub(super) turn: u64,
     /// Time of the last event or tick, and of the one before the item that was read last.
     pub(super) now_ns: u64,
     before_ns: u64,
@@ -61,8 +65,7 @@ pub struct Stream {
     /// Whether there are others.
     pub(super) is_merged: bool,
     pub(super) has_started: bool,
-    /// From when on it has taps, by its own clock: its first ticks are of the time before.
-    tapped_ns: u64,
+    tapped: Tapped,
     /// Time of its first event or tick.
     pub(super) first_ns: Option<u64>,
     /// Whether its own ticks advance its time.
@@ -81,6 +84,16 @@ pub struct Stream {
     pub(super) filtered: TapCounts,
     /// Events beyond those that were counted when they were recorded.
     surplus: u64,
+}
+
+/// Since when the taps of a session take packets: its first ticks are of the time before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tapped {
+    Untold,
+    /// Since its next item that has a time.
+    Next,
+    /// Since then, in nanoseconds by its own clock.
+    Since(u64),
 }
 
 /// What makes times of one clock those of the reference clock.
@@ -117,6 +130,7 @@ impl Stream {
             line,
             numbers: Numbers::new(origin),
             next: None,
+            turn: 0,
             now_ns: 0,
             before_ns: 0,
             ticked_ns: 0,
@@ -132,7 +146,7 @@ impl Stream {
             shift_ns: 0,
             is_merged: false,
             has_started: false,
-            tapped_ns: 0,
+            tapped: Tapped::Untold,
             first_ns: None,
             has_ticks: false,
             is_over: false,
@@ -209,6 +223,7 @@ impl Stream {
         if let Some((item, _)) = self.next.take() {
             let place = self.place(&item);
             self.next = Some((item, place));
+            self.turn += 1;
         }
     }
 
@@ -270,7 +285,11 @@ impl Stream {
         let mut ns = 0;
         if item.has_time() {
             ns = self.corrected().ns(own_ns).saturating_sub(slack_ns);
-            if self.is_tapped() {
+            let shows_taps = !matches!(item, Item::Tick(_));
+            if self.tapped == Tapped::Next || self.tapped == Tapped::Untold && shows_taps {
+                self.tapped = Tapped::Since(own_ns);
+            }
+            if matches!(self.tapped, Tapped::Since(since_ns) if own_ns >= since_ns) {
                 self.first_ns.get_or_insert(ns);
             }
         }
@@ -282,14 +301,18 @@ impl Stream {
         }
     }
 
-    /// Whether it had taps at the time of the item that was read last.
-    pub(super) fn is_tapped(&self) -> bool {
-        self.own_ns >= self.tapped_ns
+    /// Since when its taps take packets, by the reference clock; none as long as nothing tells.
+    pub(super) fn tapped_ns(&self) -> Option<u64> {
+        match self.tapped {
+            Tapped::Since(ns) => Some(self.corrected().ns(ns)),
+            Tapped::Untold | Tapped::Next => None,
+        }
     }
 
     /// Takes the next item that was read, with its times by the reference clock.
     pub(super) fn take_next(&mut self) -> Option<Item> {
         let (mut item, _) = self.next.take()?;
+        self.turn += 1;
         let corrected = self.corrected();
         match &mut item {
             Item::Event => {
@@ -303,10 +326,10 @@ impl Stream {
             }
             Item::Tick(tick) => tick.now_ns = corrected.ns(tick.now_ns),
             Item::Update(_, update) => {
-                if let Update::Attaching { ts_ns, .. } = update
-                    && self.untapped.is_empty()
+                if let Update::Start(start) = update
+                    && self.tapped == Tapped::Untold
                 {
-                    self.tapped_ns = *ts_ns;
+                    self.tapped = start.begun_ns.map_or(Tapped::Next, Tapped::Since);
                 }
                 update.map_times(|ns| corrected.ns(ns));
             }
@@ -373,47 +396,6 @@ impl Stream {
         }
     }
 
-    /// Records that the session's packets of that time are not all there: what was not captured,
-    /// is damaged or left out is not lost.
-    pub(super) fn watches_nothing(&self, from_ns: u64, to_ns: u64, pipeline: &mut Pipeline) {
-        self.begins_to_miss(from_ns, pipeline);
-        self.state_untapped(self.untapped_here(), (from_ns, to_ns), pipeline);
-    }
-
-    /// Records that the session's packets are not all there from that time on.
-    pub(super) fn begins_to_miss(&self, from_ns: u64, pipeline: &mut Pipeline) {
-        self.state_untapped((1, 0, 0), (from_ns, from_ns), pipeline);
-    }
-
-    /// The interfaces without a tap: to come, refused, partial.
-    pub(super) fn untapped_here(&self) -> (u64, u64, u64) {
-        let known = self.untapped.get(&self.numbers.origin().session);
-        known.copied().unwrap_or_default()
-    }
-
-    /// Records that no other session watches its interfaces any more.
-    pub(super) fn watch_alone(&self, now_ns: u64, pipeline: &mut Pipeline) {
-        self.state_untapped(self.untapped_here(), (now_ns, now_ns), pipeline);
-    }
-
-    fn state_untapped(
-        &self,
-        (left, refused, partial): (u64, u64, u64),
-        (since_ns, ts_ns): (u64, u64),
-        pipeline: &mut Pipeline,
-    ) {
-        let update = Update::Attaching {
-            left,
-            refused,
-            partial,
-            pods: Vec::new(),
-            since_ns: Some(since_ns),
-            begun_ns: None,
-            ts_ns,
-        };
-        pipeline.apply(self.numbers.origin(), &update);
-    }
-
     /// Hands on an update; returns it if it was, with the numbers of the merged sessions.
     pub(super) fn update(
         &mut self,
@@ -431,30 +413,6 @@ impl Stream {
         self.note_untapped(&origin, &mut update);
         pipeline.apply(&origin, &update);
         Some(update)
-    }
-
-    /// Notes the interfaces without a tap. What a section repeats is no news.
-    fn note_untapped(&mut self, origin: &Origin, update: &mut Update) {
-        if let Update::Attaching {
-            left,
-            refused,
-            partial,
-            since_ns,
-            begun_ns,
-            ts_ns,
-            ..
-        } = update
-        {
-            let now = (*left, *refused, *partial);
-            let known = self.untapped.insert(origin.session, now);
-            if known == Some(now) {
-                since_ns.get_or_insert(*ts_ns);
-            } else if known.is_none() && self.is_merged {
-                // Before it began, it left nothing out.
-                let first_ns = self.first_ns.unwrap_or(*ts_ns);
-                begun_ns.get_or_insert(first_ns.min(*ts_ns));
-            }
-        }
     }
 
     /// Adds the session's own counts to those of its items, so that the counts of each tap add

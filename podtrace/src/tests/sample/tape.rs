@@ -19,6 +19,7 @@ use crate::{
         origin::Origin,
         pod::{Container, Pod},
         snapshot::{CgroupPath, Holder, NamespaceInfo, NewCgroup, Snapshot, SnapshotTime},
+        start::Start,
         tap_point::{Role, TapPoint},
     },
     output::render::Render,
@@ -38,6 +39,8 @@ use crate::{
 pub(crate) struct How {
     pub(crate) rotate_bytes: Option<u64>,
     pub(crate) zstd: bool,
+    /// Whether its taps come later than its first ticks.
+    pub(crate) has_late_taps: bool,
     /// Whether the disk has no room.
     pub(crate) is_full: bool,
 }
@@ -134,6 +137,13 @@ impl Tape {
         let mut pipeline = Pipeline::new(decode_options(), TIMEOUT_NS, None);
         let page = Page::default();
         pipeline.add(Box::new(recorder));
+        if !how.has_late_taps {
+            let start = Start {
+                begun_ns: Some(begin_ns),
+                ..Start::default()
+            };
+            pipeline.apply(&Origin::default(), &Update::Start(start));
+        }
         pipeline.add(page.printer(output));
         let world = pipeline.world_mut();
         world.nodes = vec![node_name(node).into()];
