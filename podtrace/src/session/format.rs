@@ -93,6 +93,10 @@ pub struct SectionInfo {
     /// Whether only some packets were asked for, or those of a part of the time.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub selected: bool,
+    /// Whether it tells when its taps began to take packets ([`crate::update::Update::Start`]), as
+    /// a trace does; what is exported leaves that out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub tells_start: bool,
     /// How long a packet may stay between two hops.
     pub hop_timeout_ns: u64,
     /// The requested interfaces; empty for the usual ones.

@@ -44,12 +44,12 @@ fn send(tapes: &mut [Tape; 2], id: u16, is_tapped: bool) {
 
 #[test]
 fn what_leaves_for_a_node_before_it_has_taps_is_not_lost() {
-    let mut tapes = [false, true].map(|has_late_taps| {
+    let mut tapes = [false, true].map(|tells_start| {
         let how = How {
-            has_late_taps,
+            tells_start,
             ..How::default()
         };
-        Tape::new(1 + u8::from(has_late_taps), how, text())
+        Tape::new(1 + u8::from(tells_start), how, text())
     });
     let mut is_told = false;
     for id in 1..=PACKETS {

@@ -75,6 +75,7 @@ pub(super) fn open(
         max_rate: capture.load.max_rate,
         headers_only: capture.load.headers_only,
         selected: is_part,
+        tells_start: true,
         hop_timeout_ns: nanos(capture.hop_timeout),
         interfaces: names_of(capture.chosen()),
         recorder: recorder.map(|recorder| recorder.target),

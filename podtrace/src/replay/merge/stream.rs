@@ -287,7 +287,7 @@ impl Stream {
             ns = self.corrected().ns(own_ns).saturating_sub(slack_ns);
             let shows_taps = !matches!(item, Item::Tick(_));
             if self.tapped == Tapped::Next || self.tapped == Tapped::Untold && shows_taps {
-                self.tapped = Tapped::Since(own_ns);
+                self.tapped = Tapped::Since(own_ns.saturating_sub(slack_ns));
             }
             if matches!(self.tapped, Tapped::Since(since_ns) if own_ns >= since_ns) {
                 self.first_ns.get_or_insert(ns);
@@ -326,10 +326,14 @@ impl Stream {
             }
             Item::Tick(tick) => tick.now_ns = corrected.ns(tick.now_ns),
             Item::Update(_, update) => {
-                if let Update::Start(start) = update
-                    && self.tapped == Tapped::Untold
-                {
-                    self.tapped = start.begun_ns.map_or(Tapped::Next, Tapped::Since);
+                if !matches!(self.tapped, Tapped::Since(_)) {
+                    match update {
+                        Update::Start(start) => {
+                            self.tapped = start.begun_ns.map_or(self.tapped, Tapped::Since);
+                        }
+                        Update::Attaching { ts_ns, .. } => self.tapped = Tapped::Since(*ts_ns),
+                        _ => {}
+                    }
                 }
                 update.map_times(|ns| corrected.ns(ns));
             }
@@ -350,6 +354,9 @@ impl Stream {
     /// Begins a section: the first one states the earlier losses, and the nodes of a session
     /// whose header was not read before.
     pub(super) fn begin(&mut self, info: &SectionInfo, pipeline: &mut Pipeline) {
+        if !self.has_started && self.tapped == Tapped::Untold && !info.tells_start {
+            self.tapped = Tapped::Next;
+        }
         if !self.has_started {
             let lost = info.lost.saturating_sub(info.not_recorded);
             self.unexplained.explain(lost);

@@ -19,7 +19,6 @@ use crate::{
         origin::Origin,
         pod::{Container, Pod},
         snapshot::{CgroupPath, Holder, NamespaceInfo, NewCgroup, Snapshot, SnapshotTime},
-        start::Start,
         tap_point::{Role, TapPoint},
     },
     output::render::Render,
@@ -39,8 +38,8 @@ use crate::{
 pub(crate) struct How {
     pub(crate) rotate_bytes: Option<u64>,
     pub(crate) zstd: bool,
-    /// Whether its taps come later than its first ticks.
-    pub(crate) has_late_taps: bool,
+    /// Whether it tells when its taps begin to take packets.
+    pub(crate) tells_start: bool,
     /// Whether the disk has no room.
     pub(crate) is_full: bool,
 }
@@ -121,6 +120,7 @@ impl Tape {
             epoch_ns: EPOCH_NS + zero_ns,
             snaplen: SNAPLEN,
             hop_timeout_ns: TIMEOUT_NS,
+            tells_start: how.tells_start,
             ..SectionInfo::default()
         };
         let options = RecorderOptions {
@@ -137,13 +137,6 @@ impl Tape {
         let mut pipeline = Pipeline::new(decode_options(), TIMEOUT_NS, None);
         let page = Page::default();
         pipeline.add(Box::new(recorder));
-        if !how.has_late_taps {
-            let start = Start {
-                begun_ns: Some(begin_ns),
-                ..Start::default()
-            };
-            pipeline.apply(&Origin::default(), &Update::Start(start));
-        }
         pipeline.add(page.printer(output));
         let world = pipeline.world_mut();
         world.nodes = vec![node_name(node).into()];
