@@ -2,11 +2,13 @@
 //! SQL over it.
 //!
 //! Its files, and what hides which, are in docs/lake.md.
+mod cloud;
 mod compact;
 mod engine;
 mod expire;
 mod inside;
 mod layout;
+mod patience;
 mod print;
 mod safe;
 mod schema;

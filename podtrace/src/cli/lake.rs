@@ -17,7 +17,7 @@ pub struct StoreArgs {
 #[derive(Clone, Debug, Args)]
 pub struct IntoLakeArgs {
     /// Write hops and paths as Parquet files of a lake: s3://bucket/prefix, with the variables
-    /// AWS_*, or a folder. What is there already is not doubled
+    /// AWS_*, gs://, az:// or a folder. What is there already is not doubled
     #[arg(long, value_name = "URL", conflicts_with_all = ["write", "to"])]
     pub lake: Option<String>,
     /// With --lake: the name of the nodes' pool
@@ -41,7 +41,8 @@ pub struct QueryArgs {
         conflicts_with = "lake"
     )]
     pub files: Vec<PathBuf>,
-    /// A lake, as export --lake makes it: s3://bucket/prefix, with the variables AWS_*, or a folder
+    /// A lake, as export --lake makes it: s3://bucket/prefix, with the variables AWS_*, gs://, az://
+    /// or a folder
     #[arg(long, value_name = "URL")]
     pub lake: Option<String>,
     /// How it is reached.
@@ -72,7 +73,7 @@ pub enum QueryFormat {
 /// Options of `lake`.
 #[derive(Clone, Debug, Args)]
 pub struct LakeArgs {
-    /// The lake: s3://bucket/prefix, with the variables AWS_*, or a folder
+    /// The lake: s3://bucket/prefix, with the variables AWS_*, gs://, az:// or a folder
     #[arg(value_name = "URL")]
     pub url: String,
     /// Put the files of each hour together, of those that were over an hour ago

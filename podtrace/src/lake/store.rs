@@ -1,16 +1,14 @@
 //! Opens a lake by its address.
-use std::{env, error::Error, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{error::Error, fs, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use object_store::{
-    BackoffConfig, ObjectStore, RetryConfig, aws::AmazonS3Builder, local::LocalFileSystem,
-    path::Path, prefix::PrefixStore,
+use object_store::{ObjectStore, local::LocalFileSystem, path::Path, prefix::PrefixStore};
+
+use super::{
+    cloud::{Cloud, bucket},
+    patience::{Patience, Patient},
 };
-
 use crate::{cause::causes, text::escape::shown};
-
-/// Tries in a row are no further apart.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A lake.
 #[derive(Clone)]
@@ -19,7 +17,7 @@ pub(crate) struct Lake {
     /// Its address, safe to show.
     pub(crate) name: String,
     /// How long it is tried again.
-    pub(super) patience: Duration,
+    pub(super) patience: Patience,
 }
 
 /// How to open one.
@@ -38,31 +36,50 @@ impl Lake {
         Ok(Self {
             store: local(folder, how.make)?,
             name,
-            patience: how.patience,
+            patience: Patience::new(how.patience),
         })
     }
 
-    /// `url`: `s3://BUCKET/PREFIX`, `file:///FOLDER`, or a folder.
+    /// `url`: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`, `file:///FOLDER`,
+    /// or a folder.
     pub(crate) fn open(url: &str, how: Open) -> anyhow::Result<Self> {
+        let patience = Patience::new(how.patience);
         let store = match url.split_once("://") {
-            Some(("s3" | "s3a", rest)) => {
-                s3(rest, how.patience).with_context(|| format!("failed to open {}", shown(url)))?
-            }
-            Some(("file", folder)) => local(folder.into(), how.make)?,
+            Some(("file", folder)) => local(file(folder)?, how.make)?,
+            None if url.is_empty() => bail!("the address of the lake is empty\nhint: {ADDRESSES}"),
             None => local(url.into(), how.make)?,
-            Some((scheme, _)) => bail!(
-                "no lake is at {}: {} is not known\nhint: s3://bucket/prefix, file:///folder or a \
-                 folder",
-                shown(url),
-                shown(scheme)
-            ),
+            Some((scheme, rest)) => match Cloud::of(scheme) {
+                Some(cloud) => remote(cloud, rest, patience)
+                    .with_context(|| format!("failed to open {}", shown(url)))?,
+                None => bail!(
+                    "no lake is at {}: {} is not known\nhint: {ADDRESSES}",
+                    shown(url),
+                    shown(scheme)
+                ),
+            },
         };
         Ok(Self {
             store,
             name: shown(url),
-            patience: how.patience,
+            patience,
         })
     }
+}
+
+/// The addresses of lakes.
+const ADDRESSES: &str = "s3://bucket/prefix, gs://bucket/prefix, az://container/prefix, \
+                         file:///folder or a folder";
+
+/// The folder of an address, behind `file://`: there is none on other machines.
+fn file(rest: &str) -> anyhow::Result<PathBuf> {
+    let folder = rest.strip_prefix("localhost").unwrap_or(rest);
+    if !folder.starts_with('/') {
+        bail!(
+            "file://{} names another machine\nhint: a folder has three slashes: file:///folder",
+            shown(rest)
+        );
+    }
+    Ok(folder.into())
 }
 
 /// What is behind an error: those before it say the same, with all the settings.
@@ -88,31 +105,18 @@ fn local(folder: PathBuf, make: bool) -> anyhow::Result<Arc<dyn ObjectStore>> {
     Ok(Arc::new(store.with_automatic_cleanup(true)))
 }
 
-fn s3(rest: &str, patience: Duration) -> anyhow::Result<Arc<dyn ObjectStore>> {
-    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    if bucket.is_empty() {
-        bail!("the bucket is missing\nhint: s3://bucket/prefix");
+fn remote(cloud: Cloud, rest: &str, patience: Patience) -> anyhow::Result<Arc<dyn ObjectStore>> {
+    let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if name.is_empty() {
+        bail!("the bucket is missing\nhint: {ADDRESSES}");
     }
-    let endpoints = ["AWS_ENDPOINT", "AWS_ENDPOINT_URL"];
-    let is_plain = endpoints
-        .iter()
-        .any(|name| env::var(name).is_ok_and(|url| url.starts_with("http://")));
-    let retry = RetryConfig {
-        backoff: BackoffConfig {
-            max_backoff: PAUSE_MAX,
-            ..BackoffConfig::default()
-        },
-        // The time ends it.
-        max_retries: usize::MAX,
-        retry_timeout: patience,
+    let prefix = Path::from(prefix);
+    let store = Patient {
+        store: bucket(cloud, name, patience)?,
+        patience,
     };
-    let store = AmazonS3Builder::from_env()
-        .with_bucket_name(bucket)
-        .with_allow_http(is_plain)
-        .with_retry(retry)
-        .build()?;
-    Ok(match prefix.trim_matches('/') {
+    Ok(match prefix.as_ref() {
         "" => Arc::new(store),
-        prefix => Arc::new(PrefixStore::new(store, Path::from(prefix))),
+        _ => Arc::new(PrefixStore::new(store, prefix)),
     })
 }
