@@ -13,6 +13,7 @@ mod print;
 mod safe;
 mod schema;
 mod store;
+mod table;
 mod upload;
 mod view;
 mod writer;

@@ -5,6 +5,11 @@ use std::{collections::BTreeSet, fs::File, sync::Arc};
 
 use anyhow::Context as _;
 use datafusion::{
+    arrow::{
+        array::{AsArray as _, RecordBatch},
+        compute::{max, min},
+        datatypes::{DataType, Schema, TimestampNanosecondType},
+    },
     datasource::listing::ListingTableConfig,
     parquet::{
         arrow::{ArrowWriter, arrow_writer::ArrowWriterOptions},
@@ -14,19 +19,22 @@ use datafusion::{
     },
 };
 use futures_util::TryStreamExt as _;
-use object_store::{ObjectMeta, ObjectStoreExt as _};
+use object_store::ObjectStoreExt as _;
 
 use super::{
     engine::{Engine, Limits, address, in_words, listing},
     layout::{Hour, Partition, Replaces, Table, compacted},
-    schema::{filtered, metadata, schema},
+    schema::{PART, filtered, metadata, schema, with_part},
     store::Lake,
-    view::{Folder, View, folders},
+    view::{FILE, Folder, View, folders},
 };
 use crate::export::ROWS_PER_GROUP;
 
 /// Hours that are over for less long are left alone: more may come.
 const QUIET_HOURS: u64 = 1;
+
+/// The least that is read of a column.
+const ROWS_PER_PAGE: usize = 4096;
 
 /// What was done.
 #[derive(Debug, Default)]
@@ -82,8 +90,8 @@ async fn join(
         replaces.extend(earlier.replaces.iter().cloned());
     }
     let (name, marker) = compacted(&replaces);
-    let file = rows(lake, limits, partition, &folder.visible).await?;
-    let says = serde_json::to_vec(&Replaces { replaces })?;
+    let (file, times_ns) = rows(lake, limits, partition, folder).await?;
+    let says = serde_json::to_vec(&Replaces { replaces, times_ns })?;
     lake.put(says, &partition.file(&marker)).await?;
     lake.put_file(file, &partition.file(&name)).await?;
     let earlier = folder.markers.iter();
@@ -93,46 +101,88 @@ async fn join(
     Ok(())
 }
 
-/// The rows of files, by time, in a temporary one.
+/// The rows of a folder, each once, in a temporary file; the times of the first and the last one.
 async fn rows(
     lake: &Lake,
     limits: Limits<'_>,
     partition: &Partition,
-    files: &[ObjectMeta],
-) -> anyhow::Result<File> {
+    folder: &Folder,
+) -> anyhow::Result<(File, Option<[u64; 2]>)> {
     let table = partition.table;
     // Exactly those: what comes meanwhile is not replaced.
-    let engine = Engine::empty(View::of(lake, files), limits)?;
-    let config = ListingTableConfig::new(address(&partition.path())?);
-    let listed = listing(config, schema(table), Vec::new())?;
+    let engine = Engine::sorter(limits)?;
+    engine.show(table, View::of(lake, &folder.visible))?;
+    let config = ListingTableConfig::new(address(table, &partition.path())?);
+    let name = vec![(FILE.to_string(), DataType::Utf8)];
+    let listed = listing(config, with_part(table), name)?;
     engine.context.register_table("files", Arc::new(listed))?;
-    let order = match table {
-        Table::Hops => "time_ns, session, packet, hop",
-        Table::Paths => "time_ns, session, packet",
-    };
-    let sql = format!("SELECT * FROM files ORDER BY {order}");
-    let mut sorted = engine.ask(&sql).await?;
+    let mut sorted = engine.ask(&question(table, &folder.outdated)).await?;
     let schema = sorted.schema();
+    let file = tempfile::tempfile().context("failed to make a temporary file")?;
+    let options = ArrowWriterOptions::new()
+        .with_properties(properties(table, &schema))
+        .with_skip_arrow_metadata(true);
+    let mut writer = ArrowWriter::try_new_with_options(file, schema, options)?;
+    let mut times_ns: Option<[u64; 2]> = None;
+    while let Some(batch) = sorted.try_next().await.map_err(in_words)? {
+        times_ns = times_of(&batch)
+            .into_iter()
+            .chain(times_ns)
+            .reduce(|[first, last], [from, to]| [first.min(from), last.max(to)]);
+        writer.write(&batch)?;
+    }
+    Ok((writer.into_inner()?, times_ns))
+}
+
+/// All rows that no later file has, those of a conversation in ten minutes together: a question about
+/// a pod finds them in few pages, one about minutes in few row groups.
+fn question(table: Table, outdated: &BTreeSet<String>) -> String {
+    let schema = schema(table);
+    let columns: Vec<_> = schema
+        .fields()
+        .iter()
+        .map(|field| format!("\"{}\"", field.name()))
+        .collect();
+    let columns = columns.join(", ");
+    let current = match outdated.is_empty() {
+        true => String::new(),
+        false => {
+            let names = outdated.iter();
+            let names = names.map(|name| format!("'{}'", name.replace('\'', "''")));
+            let names = names.collect::<Vec<_>>().join(", ");
+            format!("WHERE {PART} IS NULL OR {PART} NOT IN ({names})")
+        }
+    };
+    let ends = "coalesce(source_pod, source), coalesce(destination_pod, destination)";
+    let hop = match table {
+        Table::Hops => ", hop",
+        Table::Paths => "",
+    };
+    format!(
+        "SELECT {columns}, coalesce({PART}, {FILE}) AS {PART} FROM files {current} \
+         ORDER BY date_bin(INTERVAL '10 minutes', time_ns), least({ends}), greatest({ends}), \
+         time_ns, session, packet{hop}"
+    )
+}
+
+fn properties(table: Table, schema: &Schema) -> WriterProperties {
+    let metadata = metadata(table).map(|(key, value)| KeyValue::new(key, value));
     let mut properties = WriterProperties::builder()
         .set_created_by(format!("podtrace version {}", env!("CARGO_PKG_VERSION")))
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROWS_PER_GROUP))
-        .set_key_value_metadata(Some(
-            metadata(table)
-                .into_iter()
-                .map(|(key, value)| KeyValue::new(key, value))
-                .collect(),
-        ));
-    for name in filtered(&schema) {
+        .set_data_page_row_count_limit(ROWS_PER_PAGE)
+        .set_key_value_metadata(Some(metadata.into()));
+    for name in filtered(schema) {
         properties = properties.set_column_bloom_filter_enabled(ColumnPath::from(name), true);
     }
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties.build())
-        .with_skip_arrow_metadata(true);
-    let file = tempfile::tempfile().context("failed to make a temporary file")?;
-    let mut writer = ArrowWriter::try_new_with_options(file, schema, options)?;
-    while let Some(batch) = sorted.try_next().await.map_err(in_words)? {
-        writer.write(&batch)?;
-    }
-    Ok(writer.into_inner()?)
+    properties.build()
+}
+
+/// The first and the last time of some rows.
+fn times_of(batch: &RecordBatch) -> Option<[u64; 2]> {
+    let times = batch.column_by_name("time_ns")?;
+    let times = times.as_primitive_opt::<TimestampNanosecondType>()?;
+    let ends = [min(times)?, max(times)?];
+    Some(ends.map(|ns| u64::try_from(ns).unwrap_or(0)))
 }

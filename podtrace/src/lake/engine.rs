@@ -20,18 +20,26 @@ use datafusion::{
     prelude::{SessionConfig, SessionContext},
 };
 
+use object_store::path::Path;
+
 use super::{
     layout::Table,
-    schema::{FLOWS, of_folders, schema},
+    schema::{FLOWS, of_folders, with_part},
     store::{Lake, innermost},
+    table::LakeTable,
     view::View,
 };
 
-/// The address under which queries have the lake.
-const STORE: &str = "lake://lake";
+/// The address under which queries have the files of a table.
+fn address_of(table: Table) -> String {
+    format!("lake://{}", table.name())
+}
 
 /// Rows of a step.
 const BATCH_ROWS: usize = 8192;
+
+/// Rows of a step where all columns of all rows are sorted.
+const SORTED_ROWS: usize = 512;
 
 /// What takes most memory is named when there is none left.
 const TOLD: NonZeroUsize = NonZeroUsize::MIN;
@@ -51,7 +59,20 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn empty(view: View, limits: Limits<'_>) -> anyhow::Result<Self> {
+    /// Without a table, to sort all rows of some files: wide rows in small steps and one by one, as each
+    /// run on the disk that is merged takes the memory of some steps.
+    pub(super) fn sorter(limits: Limits<'_>) -> anyhow::Result<Self> {
+        Self::empty(limits, |config| {
+            config
+                .with_batch_size(SORTED_ROWS)
+                .with_target_partitions(1)
+        })
+    }
+
+    fn empty(
+        limits: Limits<'_>,
+        other: impl FnOnce(SessionConfig) -> SessionConfig,
+    ) -> anyhow::Result<Self> {
         let memory = usize::try_from(limits.memory).unwrap_or(usize::MAX);
         let pool = TrackConsumersPool::new(FairSpillPool::new(memory), TOLD);
         let runtime = RuntimeEnvBuilder::new()
@@ -67,22 +88,30 @@ impl Engine {
             .with_batch_size(BATCH_ROWS)
             .set_bool("datafusion.execution.parquet.pushdown_filters", true)
             .set_bool("datafusion.execution.parquet.reorder_filters", true);
-        let context = SessionContext::new_with_config_rt(config, runtime);
-        let url = ObjectStoreUrl::parse(STORE)?;
-        context.register_object_store(url.as_ref(), Arc::new(view));
+        let context = SessionContext::new_with_config_rt(other(config), runtime);
         Ok(Self { context })
+    }
+
+    /// Lets queries see the files of a table.
+    pub(super) fn show(&self, table: Table, view: View) -> anyhow::Result<()> {
+        let url = ObjectStoreUrl::parse(address_of(table))?;
+        let files = Arc::new(view);
+        self.context.register_object_store(url.as_ref(), files);
+        Ok(())
     }
 
     /// With the tables of a lake.
     pub(crate) async fn new(lake: &Lake, limits: Limits<'_>) -> anyhow::Result<Self> {
-        let engine = Self::empty(View::all(lake), limits)?;
+        let engine = Self::empty(limits, |config| config)?;
         for table in Table::ALL {
-            let url = ListingTableUrl::parse(format!("{STORE}/{}/", table.name()))?;
-            let config = ListingTableConfig::new(url);
-            let listed = listing(config, schema(table), of_folders())?;
+            let view = View::all(lake);
+            engine.show(table, view.clone())?;
+            let config = ListingTableConfig::new(address(table, &Path::from(table.name()))?);
+            let files = listing(config, with_part(table), of_folders())?;
+            let shown = LakeTable::new(files, view)?;
             engine
                 .context
-                .register_table(table.name(), Arc::new(listed))?;
+                .register_table(table.name(), Arc::new(shown))?;
         }
         let flows = engine.context.sql(FLOWS).await?.into_view();
         engine.context.register_table("flows", flows)?;
@@ -116,10 +145,8 @@ pub(super) fn listing(
 }
 
 /// The address of a folder for a query.
-pub(super) fn address(
-    folder: &object_store::path::Path,
-) -> Result<ListingTableUrl, DataFusionError> {
-    ListingTableUrl::parse(format!("{STORE}/{folder}/"))
+pub(super) fn address(table: Table, folder: &Path) -> Result<ListingTableUrl, DataFusionError> {
+    ListingTableUrl::parse(format!("{}/{folder}/", address_of(table)))
 }
 
 /// What was wrong with a query, and what to do.

@@ -135,6 +135,11 @@ impl Name {
         })
     }
 
+    /// When its first packet begins, if the name of a file says so.
+    pub(super) fn first_ns_of(name: &str) -> Option<u64> {
+        Self::read(name).map(|name| name.first_ns)
+    }
+
     /// Whether all that it has is in another file of the same recordings.
     fn is_within(&self, other: &Self) -> bool {
         self != other
@@ -155,6 +160,9 @@ impl fmt::Display for Name {
 #[derive(Debug, Default, serde::Deserialize, serde::Serialize)]
 pub(super) struct Replaces {
     pub(super) replaces: BTreeSet<String>,
+    /// The time of its first row and of its last one; none in those of an earlier version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) times_ns: Option<[u64; 2]>,
 }
 
 /// The names of a file that takes the place of others, and of what says so.
@@ -173,29 +181,43 @@ pub(super) fn replacement(marker: &str) -> Option<String> {
     Some(format!("{COMPACT}{hash}.parquet"))
 }
 
-/// Those of a folder's files whose rows another one has, too. `markers`: the files that say what
-/// they replace, with that; one whose file is not there says nothing.
-pub(super) fn hidden<'a>(
+/// What a folder's files have in common.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Overlap<'a> {
+    /// Files whose rows another one has, too.
+    pub(super) hidden: BTreeSet<&'a str>,
+    /// Files that were put together with others before their recording went on: the rows of one are
+    /// in what they were put together into, and in a later file of the same recording.
+    pub(super) outdated: BTreeSet<&'a str>,
+}
+
+/// What of a folder's files others have, too. `markers`: the files that say what they replace, with
+/// that; one whose file is not there says nothing.
+pub(super) fn overlap<'a>(
     files: &BTreeSet<&'a str>,
-    markers: &[(String, Replaces)],
-) -> BTreeSet<&'a str> {
+    markers: &'a [(String, Replaces)],
+) -> Overlap<'a> {
     let valid = markers
         .iter()
         .filter(|(name, _)| replacement(name).is_some_and(|file| files.contains(&*file)));
     let replaced: BTreeSet<&str> = valid
         .flat_map(|(_, of)| of.replaces.iter().map(String::as_str))
         .collect();
-    let known: Vec<Name> = files
-        .iter()
-        .chain(&replaced)
-        .filter_map(|name| Name::read(name))
-        .collect();
-    let is_within = |name: &str| {
+    let read = |name: &&str| Name::read(name);
+    let beside: Vec<Name> = files.difference(&replaced).filter_map(read).collect();
+    let inside: Vec<Name> = replaced.iter().filter_map(read).collect();
+    let is_within = |name: &str, others: &[Name]| {
         let name = Name::read(name);
-        name.is_some_and(|name| known.iter().any(|other| name.is_within(other)))
+        name.is_some_and(|name| others.iter().any(|other| name.is_within(other)))
     };
-    let is_hidden = |name: &&str| replaced.contains(name) || is_within(name);
-    files.iter().copied().filter(is_hidden).collect()
+    let is_hidden = |name: &&str| {
+        replaced.contains(name) || is_within(name, &beside) || is_within(name, &inside)
+    };
+    let is_outdated = |name: &&str| is_within(name, &beside);
+    Overlap {
+        hidden: files.iter().copied().filter(is_hidden).collect(),
+        outdated: replaced.iter().copied().filter(is_outdated).collect(),
+    }
 }
 
 /// A short name for a text.
@@ -242,8 +264,39 @@ mod tests {
             "a-00000000000000000025-00000000000000000040.parquet",
             "b-00000000000000000010-00000000000000000020.parquet",
         ];
-        let found = hidden(&names(&[short, long, later, other]), &[]);
+        let files = names(&[short, long, later, other]);
+        let found = overlap(&files, &[]);
+        assert_eq!(found.hidden, names(&[short]));
+        assert_eq!(found.outdated, names(&[]));
+    }
+
+    #[test]
+    fn a_recording_that_went_on_outdates_what_was_put_together_before() {
+        let [short, long, longest, other] = [
+            "a-00000000000000000010-00000000000000000020.parquet",
+            "a-00000000000000000010-00000000000000000030.parquet",
+            "a-00000000000000000010-00000000000000000040.parquet",
+            "b-00000000000000000010-00000000000000000020.parquet",
+        ];
+        let replaces = [short, other].map(str::to_string).into();
+        let (file, marker) = compacted(&replaces);
+        let markers = [(
+            marker,
+            Replaces {
+                replaces,
+                ..Replaces::default()
+            },
+        )];
+        let found = overlap(&names(&[&file, short, long]), &markers).outdated;
         assert_eq!(found, names(&[short]));
+        let both = names(&[&file, long, longest]);
+        let found = overlap(&both, &markers);
+        assert_eq!(found.hidden, names(&[long]));
+        assert_eq!(found.outdated, names(&[short]));
+        // Without the file itself, nothing is outdated.
+        let found = overlap(&names(&[short, long]), &markers);
+        assert_eq!(found.hidden, names(&[short]));
+        assert_eq!(found.outdated, names(&[]));
     }
 
     #[test]
@@ -260,12 +313,14 @@ mod tests {
             marker,
             Replaces {
                 replaces: parts.clone(),
+                ..Replaces::default()
             },
         )];
-        assert_eq!(hidden(&files, &markers), names(&[within]));
+        assert_eq!(overlap(&files, &markers).hidden, names(&[within]));
         let all = files.clone();
         files.insert(&file);
-        assert_eq!(hidden(&files, &markers), all);
-        assert_eq!(hidden(&names(&[&file, within]), &markers), names(&[within]));
+        assert_eq!(overlap(&files, &markers).hidden, all);
+        let files = names(&[&file, within]);
+        assert_eq!(overlap(&files, &markers).hidden, names(&[within]));
     }
 }

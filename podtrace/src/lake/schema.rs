@@ -18,6 +18,9 @@ const FILTERED: [&str; 5] = [
 /// The column with the names of the recordings, within which packets have their numbers.
 const SESSION: &str = "session";
 
+/// The column of files that were put together which says in which file the row was before.
+pub(super) const PART: &str = "part";
+
 /// The columns that stand in the names of folders.
 pub(super) fn of_folders() -> Vec<(String, DataType)> {
     let columns = [
@@ -76,7 +79,15 @@ pub(super) fn filtered(schema: &Schema) -> impl Iterator<Item = &'static str> {
         .filter(|name| schema.field_with_name(name).is_ok())
 }
 
-/// The columns of a table's files.
+/// The columns of a table's files, with [`PART`], which those of recordings lack.
+pub(super) fn with_part(table: Table) -> Arc<Schema> {
+    let own = schema(table);
+    let part = Arc::new(Field::new(PART, DataType::Utf8View, true));
+    let fields: Vec<_> = own.fields().iter().cloned().chain([part]).collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// The columns of a table, for questions.
 pub(super) fn schema(table: Table) -> Arc<Schema> {
     let session = Field::new(SESSION, DataType::Utf8View, false);
     let columns = columns(table)

@@ -68,6 +68,14 @@ pub(crate) fn number(sql: &str, lake: &str) -> u64 {
     rows(sql, &["--lake", lake])[0]["n"].as_u64().unwrap()
 }
 
+/// The first half of a recording: it was still going on.
+pub(crate) fn half_of(recorded: &str) -> Vec<u8> {
+    let whole = podtrace(&[]).get_current_dir().unwrap().join(recorded);
+    let mut bytes = fs::read(whole).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    bytes
+}
+
 /// How many hops and paths a replay has.
 pub(crate) fn replayed(files: &[&str]) -> [u64; 2] {
     let lines = parsed(&succeeds(&[&["replay", "-o", "json"], files].concat()));
