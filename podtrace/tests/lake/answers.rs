@@ -88,6 +88,12 @@ fn nothing_is_written() {
         "DROP TABLE paths",
         "SET datafusion.execution.batch_size = 1",
         "PREPARE x AS SELECT 1",
+        "DELETE FROM paths",
+        "UPDATE paths SET packet = 1",
+        "TRUNCATE TABLE paths",
+        "CREATE FUNCTION f() RETURNS INT RETURN 1",
+        "EXPLAIN CREATE EXTERNAL TABLE x STORED AS PARQUET LOCATION '/etc/passwd'",
+        "EXPLAIN COPY paths TO '/tmp/podtrace.csv'",
     ];
     for sql in writes {
         let says = fails(&["query", "--lake", lake, sql]);
@@ -96,7 +102,21 @@ fn nothing_is_written() {
     }
     assert!(!target.exists());
     // Files of others are no tables.
-    fails(&["query", "--lake", lake, "SELECT * FROM '/etc/passwd'"]);
+    for from in [
+        "'/etc/passwd'",
+        "\"/etc/passwd\"",
+        "read_parquet('/etc/passwd')",
+        "read_csv('/etc/passwd')",
+        "parquet_metadata('/etc/passwd')",
+        "\"file:///etc/passwd\"",
+    ] {
+        let says = fails(&["query", "--lake", lake, &format!("SELECT * FROM {from}")]);
+        assert!(
+            says.starts_with("podtrace: the query failed: "),
+            "{from}: {says}"
+        );
+        assert!(!says.contains("root:"), "{from}: {says}");
+    }
     fails(&["query", "--lake", lake, "SELECT 1; SELECT 2"]);
     fails(&["query", "--lake", lake, "BEGIN"]);
 }
@@ -110,6 +130,10 @@ fn mistakes_are_told_with_what_to_do() {
         fails(&["query", "SELEC 1", file]),
         fails(&["query", "SELECT 1", "--lake", "nowhere"]),
         fails(&["query", "SELECT 1", "--lake", "ftp://a/b"]),
+        fails(&["query", "SELECT 1", "--lake", ""]),
+        fails(&["query", "SELECT 1", "--lake", "s3://"]),
+        fails(&["query", "SELECT 1", "--lake", "file://host/lake"]),
+        fails(&["query", "", file]),
         fails(&["query", "SELECT 1"]),
         fails(&["export", "--lake", "x", "--format", "csv", file]),
         fails(&["export", "--lake", "x", "--pool", "a/b", file]),

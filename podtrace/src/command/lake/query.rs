@@ -4,6 +4,7 @@ use std::io::BufWriter;
 use anyhow::Context as _;
 use datafusion::execution::SendableRecordBatchStream;
 use futures_util::TryStreamExt as _;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{until_signal::until_signal, write::Writing};
 use crate::{
@@ -13,6 +14,10 @@ use crate::{
     replay::options::PlayerOptions,
     sink::Named,
 };
+
+/// Bytes that a question may take beside its limit, for the texts that it makes, the buffers of
+/// files, and stacks: the engine does not count those.
+const BESIDE: u64 = 4 << 30;
 
 /// Runs the command; returns the exit code.
 pub(in crate::command) fn run(args: &QueryArgs) -> anyhow::Result<u8> {
@@ -52,7 +57,15 @@ pub(in crate::command) fn run(args: &QueryArgs) -> anyhow::Result<u8> {
         memory: args.memory_limit,
         folder: folder.path(),
     };
+    bound_memory(args.memory_limit)?;
     until_signal(&stop, answer(args, &lake, limits))
+}
+
+/// A question whose texts grow beyond measure ends, before the machine has no memory left.
+fn bound_memory(limit: u64) -> anyhow::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_DATA).context("failed to read a limit")?;
+    let most = soft.min(limit.saturating_add(BESIDE));
+    setrlimit(Resource::RLIMIT_DATA, most, hard).context("failed to limit the memory")
 }
 
 async fn answer(args: &QueryArgs, lake: &Lake, limits: Limits<'_>) -> anyhow::Result<()> {
