@@ -6,6 +6,7 @@ mod cloud;
 mod compact;
 mod engine;
 mod expire;
+mod failure;
 mod inside;
 mod layout;
 mod patience;

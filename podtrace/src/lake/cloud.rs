@@ -8,7 +8,7 @@ use object_store::{
 };
 use tokio::time::timeout;
 
-use super::{patience::Patience, store::innermost};
+use super::{failure::innermost, patience::Patience};
 
 /// Tries in a row are no further apart.
 const PAUSE_MAX: Duration = Duration::from_secs(5);

@@ -23,9 +23,10 @@ use datafusion::{
 use object_store::path::Path;
 
 use super::{
+    failure::innermost,
     layout::Table,
     schema::{FLOWS, of_folders, with_part},
-    store::{Lake, innermost},
+    store::Lake,
     table::LakeTable,
     view::View,
 };

@@ -1,5 +1,5 @@
 //! Opens a lake by its address.
-use std::{error::Error, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use object_store::{ObjectStore, local::LocalFileSystem, path::Path, prefix::PrefixStore};
@@ -8,7 +8,7 @@ use super::{
     cloud::{Cloud, bucket},
     patience::{Patience, Patient},
 };
-use crate::{cause::causes, text::escape::shown};
+use crate::text::escape::shown;
 
 /// A lake.
 #[derive(Clone)]
@@ -80,13 +80,6 @@ fn file(rest: &str) -> anyhow::Result<PathBuf> {
         );
     }
     Ok(folder.into())
-}
-
-/// What is behind an error: those before it say the same, with all the settings.
-pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
-    causes(error)
-        .last()
-        .map_or_else(String::new, ToString::to_string)
 }
 
 fn local(folder: PathBuf, make: bool) -> anyhow::Result<Arc<dyn ObjectStore>> {

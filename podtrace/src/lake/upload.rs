@@ -12,7 +12,7 @@ use object_store::{
 };
 use tokio::time::timeout;
 
-use super::store::{Lake, innermost};
+use super::{failure::innermost, store::Lake};
 
 /// Bytes sent at once: at least the 5 MiB that S3 wants, and few enough for its 10,000 parts.
 const PART: usize = 16 << 20;
