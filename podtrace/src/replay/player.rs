@@ -1,15 +1,13 @@
 //! Replays files through the pipeline.
 mod advance;
 mod clocks;
-
-use std::path::PathBuf;
+mod read;
 
 use anyhow::bail;
 
 use super::{
-    follow::{FOLLOW_PAUSE, newer_files, wait_until_started},
+    follow::wait_until_started,
     inputs::{self, Input, common_payload, differ_in_sampling, hop_timeout_ns, size},
-    pace::Pace,
     prescan::{Prescan, unread},
     report::{Played, report, undecoded},
     select::Selection,
@@ -22,7 +20,7 @@ use crate::{
     pipeline::{Pipeline, consumer::Consumer},
     replay::{
         cluster::{Cluster, PATIENCE},
-        merge::{Merge, Step, Stream},
+        merge::{Merge, Stream},
         options::{PlayerOptions, Span},
         progress::{Progress, ShowLine},
     },
@@ -83,28 +81,18 @@ impl Player<'_> {
         follow: bool,
         stop: Stop,
     ) -> anyhow::Result<Player<'_>> {
-        let selection = Selection::of(args)?;
+        let player = Player::of(args, stop)?;
         if follow {
-            wait_until_started(&args.files, &stop)?;
+            wait_until_started(&args.files, &player.stop)?;
         }
         let inputs = inputs::find(&args.files)?;
         let may_grow = follow && !inputs.all.iter().any(Input::is_stream);
         Ok(Player {
-            args,
-            may_grow,
             inputs: inputs.all,
             notices: inputs.notices,
             follow,
-            speed: None,
-            selection,
-            vantage: None,
-            is_recorded: false,
-            shows_bytes: false,
-            shows_numbers: true,
-            first_packet: 1,
-            stop,
-            show_progress: None,
-            cluster: None,
+            may_grow,
+            ..player
         })
     }
 
@@ -115,11 +103,20 @@ impl Player<'_> {
         stop: Stop,
     ) -> anyhow::Result<Player<'_>> {
         Ok(Player {
-            args,
-            may_grow: false,
             inputs: cluster.inputs(),
-            notices: Vec::new(),
             follow: true,
+            cluster: Some(cluster),
+            ..Player::of(args, stop)?
+        })
+    }
+
+    fn of(args: &PlayerOptions, stop: Stop) -> anyhow::Result<Player<'_>> {
+        Ok(Player {
+            args,
+            inputs: Vec::new(),
+            notices: Vec::new(),
+            follow: false,
+            may_grow: false,
             speed: None,
             selection: Selection::of(args)?,
             vantage: None,
@@ -129,7 +126,7 @@ impl Player<'_> {
             first_packet: 1,
             stop,
             show_progress: None,
-            cluster: Some(cluster),
+            cluster: None,
         })
     }
 
@@ -386,87 +383,6 @@ impl Player<'_> {
             ..reported
         })
     }
-
-    /// Reads until the files end or enough is read; sets `has_read` once anything was read.
-    fn read(
-        &mut self,
-        merge: &mut Merge,
-        pipeline: &mut Pipeline,
-        has_read: &mut bool,
-    ) -> anyhow::Result<()> {
-        if let Some(mut cluster) = self.cluster.take() {
-            let read = self.read_live(&mut cluster, merge, pipeline);
-            self.cluster = Some(cluster);
-            *has_read = true;
-            return read;
-        }
-        let mut pace = self.speed.map(Pace::new);
-        while !pipeline.is_done() && !self.stop.is_set() {
-            if *has_read && merge.would_wait() {
-                pipeline.flush()?;
-            }
-            let step = merge.step(pipeline, &mut self.selection, self.may_grow)?;
-            *has_read = true;
-            match step {
-                Step::Over => break,
-                Step::At(ns) => {
-                    if let Some(pace) = &mut pace
-                        && let Some(pause) = pace.pause(ns)
-                    {
-                        pipeline.flush()?;
-                        self.stop.sleep(pause)?;
-                    }
-                }
-                Step::Waiting => {
-                    pipeline.flush()?;
-                    add_newer(merge);
-                    self.stop.sleep(FOLLOW_PAUSE)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Player<'_> {
-    /// Reads what the agents stream until they end, are to end, or enough is read.
-    fn read_live(
-        &mut self,
-        cluster: &mut Cluster,
-        merge: &mut Merge,
-        pipeline: &mut Pipeline,
-    ) -> anyhow::Result<()> {
-        while !pipeline.is_done() && !cluster.is_over() {
-            if self.stop.is_set() || cluster.is_due() {
-                cluster.end();
-            }
-            cluster.correct(merge, pipeline);
-            let mut has_moved = false;
-            let is_over = loop {
-                match merge.step(pipeline, &mut self.selection, true)? {
-                    Step::At(_) if pipeline.is_done() => break true,
-                    Step::At(_) => has_moved = true,
-                    Step::Over => break true,
-                    Step::Waiting => break false,
-                }
-            };
-            if is_over {
-                break;
-            }
-            if !has_moved {
-                cluster.show_state(merge);
-                cluster.tell_ends(merge, pipeline);
-                pipeline.flush()?;
-                cluster.pause(&self.stop)?;
-            }
-        }
-        cluster.end();
-        cluster.tell_ends(merge, pipeline);
-        if !pipeline.is_done() {
-            cluster.tell_unended(merge, pipeline);
-        }
-        Ok(())
-    }
 }
 
 /// What libpcap has against an expression for cooked captures, in words.
@@ -486,16 +402,6 @@ fn last(prescan: &Prescan) -> u64 {
     };
     let all = prescan.times.iter().enumerate();
     all.filter_map(corrected).max().unwrap_or(0)
-}
-
-/// Adds the next files of sessions that rotate, if they exist by now.
-fn add_newer(merge: &mut Merge) {
-    for stream in merge.streams_mut() {
-        let files: Vec<PathBuf> = newer_files(stream.chain());
-        for file in files {
-            stream.chain_mut().add(file);
-        }
-    }
 }
 
 #[cfg(test)]

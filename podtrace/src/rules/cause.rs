@@ -1,5 +1,6 @@
 //! Why packets go no further.
 mod entry;
+mod name;
 mod place;
 pub(super) mod words;
 
@@ -307,46 +308,6 @@ pub enum Cause {
 }
 
 impl Cause {
-    /// The names of all causes in JSON.
-    pub const NAMES: [&'static str; 36] = [
-        "device_down",
-        "mtu_exceeded",
-        "ttl_expired",
-        "no_route",
-        "refused_by_route",
-        "route_astray",
-        "reverse_path",
-        "forwarding_off",
-        "neighbour_missing",
-        "neighbour_asked",
-        "neighbour_failed",
-        "off_link",
-        "wrong_mac",
-        "arp_off",
-        "flood_off",
-        "wrong_port",
-        "no_forwarding_entry",
-        "wrong_vtep",
-        "vni_differs",
-        "port_differs",
-        "port_blocked",
-        "no_bridge",
-        "ports_isolated",
-        "hairpin_off",
-        "duplicate_address",
-        "no_owner",
-        "address_missing",
-        "echo_ignored",
-        "accept_queue_full",
-        "server_silent",
-        "refused",
-        "no_listener",
-        "loop",
-        "kernel_drop",
-        "firewall_rule",
-        "unknown",
-    ];
-
     /// The same while a neighbour is still being asked, or once the kernel has given up.
     #[must_use]
     pub fn while_asked(mut self, is_still: bool) -> Self {
@@ -383,48 +344,5 @@ impl Cause {
             _ => &[],
         };
         rules.iter().map(|rule| format!("could be: {rule}"))
-    }
-
-    /// Its name in JSON.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::DeviceDown { .. } => "device_down",
-            Self::MtuExceeded { .. } => "mtu_exceeded",
-            Self::TtlExpired { .. } => "ttl_expired",
-            Self::NoRoute { .. } => "no_route",
-            Self::RefusedByRoute { .. } => "refused_by_route",
-            Self::RouteAstray { .. } => "route_astray",
-            Self::ReversePath { .. } => "reverse_path",
-            Self::ForwardingOff { .. } => "forwarding_off",
-            Self::NeighbourMissing { .. } => "neighbour_missing",
-            Self::NeighbourFailed { is_asked: true, .. } => "neighbour_asked",
-            Self::NeighbourFailed { .. } => "neighbour_failed",
-            Self::OffLink { .. } => "off_link",
-            Self::WrongMac { .. } => "wrong_mac",
-            Self::ArpOff { .. } => "arp_off",
-            Self::FloodOff { .. } => "flood_off",
-            Self::WrongPort { .. } => "wrong_port",
-            Self::NoForwardingEntry { .. } => "no_forwarding_entry",
-            Self::WrongVtep { .. } => "wrong_vtep",
-            Self::VniDiffers { .. } => "vni_differs",
-            Self::PortDiffers { .. } => "port_differs",
-            Self::PortBlocked { .. } => "port_blocked",
-            Self::NoBridge { .. } => "no_bridge",
-            Self::PortsIsolated { .. } => "ports_isolated",
-            Self::HairpinOff { .. } => "hairpin_off",
-            Self::DuplicateAddress { .. } => "duplicate_address",
-            Self::NoOwner { .. } => "no_owner",
-            Self::AddressMissing { .. } => "address_missing",
-            Self::EchoIgnored { .. } => "echo_ignored",
-            Self::AcceptQueueFull { .. } => "accept_queue_full",
-            Self::ServerSilent { .. } => "server_silent",
-            Self::Refused { .. } => "refused",
-            Self::NoListener { .. } => "no_listener",
-            Self::Loop => "loop",
-            Self::Kernel { .. } => "kernel_drop",
-            Self::FirewallRule { .. } => "firewall_rule",
-            Self::Unknown { .. } => "unknown",
-        }
     }
 }

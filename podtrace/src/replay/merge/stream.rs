@@ -1,25 +1,26 @@
 //! One of the merged sessions.
+mod counts;
+mod times;
 mod untapped;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use podtrace_ebpf::record::Direction;
-
+pub(super) use self::times::Place;
+use self::times::Tapped;
 use super::numbers::Numbers;
 use crate::{
     clock::nodes::Line,
     model::{
         loss::{LostBy, Missing},
         origin::Origin,
-        tap::{TapCount, TapCounts},
+        tap::TapCounts,
     },
-    path::reorder::SLACK_NS,
-    pipeline::{OTHERS, Pipeline, TICK_LAG_NS, Unexplained},
+    pipeline::{Pipeline, TICK_LAG_NS, Unexplained},
     session::{
         chain::Chain,
         format::{SectionInfo, Tick},
@@ -84,40 +85,6 @@ pub struct Stream {
     pub(super) filtered: TapCounts,
     /// Events beyond those that were counted when they were recorded.
     surplus: u64,
-}
-
-/// Since when the taps of a session take packets: its first ticks are of the time before.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tapped {
-    Untold,
-    /// Since its next item that has a time.
-    Next,
-    /// Since then, in nanoseconds by its own clock.
-    Since(u64),
-}
-
-/// What makes times of one clock those of the reference clock.
-struct Correction {
-    line: Option<Arc<Line>>,
-    shift_ns: i64,
-}
-
-impl Correction {
-    fn ns(&self, ns: u64) -> u64 {
-        let ns = ns.saturating_add_signed(self.shift_ns);
-        self.line.as_ref().map_or(ns, |line| line.to_reference(ns))
-    }
-}
-
-/// The place of an item among those of other sessions.
-///
-/// A packet that leaves a node comes before one that enters another node at the same time: they
-/// may be the same packet.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    /// Time by the reference clock.
-    pub(super) ns: u64,
-    pub(super) is_arrival: bool,
 }
 
 impl Stream {
@@ -217,16 +184,6 @@ impl Stream {
         self.missing.lost.saturating_add(self.missing.not_recorded)
     }
 
-    /// Corrects its clock by another line from its next item on.
-    pub(super) fn correct(&mut self, line: Arc<Line>) {
-        self.line = Some(line);
-        if let Some((item, _)) = self.next.take() {
-            let place = self.place(&item);
-            self.next = Some((item, place));
-            self.turn += 1;
-        }
-    }
-
     /// Events beyond those that were counted when they were recorded.
     #[must_use]
     pub fn surplus(&self) -> u64 {
@@ -263,92 +220,6 @@ impl Stream {
         let place = self.place(&item);
         self.next = Some((item, place));
         Ok(true)
-    }
-
-    /// The place of the item that was read last.
-    fn place(&mut self, item: &Item) -> Place {
-        let mut is_arrival = false;
-        // Events older than a tick by the slack may follow it.
-        let (own_ns, slack_ns) = match item {
-            Item::Event => {
-                let event = self.chain.event();
-                is_arrival = event
-                    .as_ref()
-                    .is_some_and(|event| event.direction == Direction::Ingress);
-                (event.map_or(0, |event| event.ts_ns), 0)
-            }
-            Item::PassedOver(passed_over) => (passed_over.from_ns, 0),
-            Item::Tick(tick) => (tick.now_ns, SLACK_NS),
-            _ => (0, 0),
-        };
-        self.own_ns = own_ns;
-        let mut ns = 0;
-        if item.has_time() {
-            ns = self.corrected().ns(own_ns).saturating_sub(slack_ns);
-            let shows_taps = !matches!(item, Item::Tick(_));
-            if self.tapped == Tapped::Next || self.tapped == Tapped::Untold && shows_taps {
-                self.tapped = Tapped::Since(own_ns.saturating_sub(slack_ns));
-            }
-            if matches!(self.tapped, Tapped::Since(since_ns) if own_ns >= since_ns) {
-                self.first_ns.get_or_insert(ns);
-            }
-        }
-        // Items later in the file happened later.
-        self.now_ns = self.before_ns.max(ns);
-        Place {
-            ns: self.now_ns,
-            is_arrival,
-        }
-    }
-
-    /// Since when its taps take packets, by the reference clock; none as long as nothing tells.
-    pub(super) fn tapped_ns(&self) -> Option<u64> {
-        match self.tapped {
-            Tapped::Since(ns) => Some(self.corrected().ns(ns)),
-            Tapped::Untold | Tapped::Next => None,
-        }
-    }
-
-    /// Takes the next item that was read, with its times by the reference clock.
-    pub(super) fn take_next(&mut self) -> Option<Item> {
-        let (mut item, _) = self.next.take()?;
-        self.turn += 1;
-        let corrected = self.corrected();
-        match &mut item {
-            Item::Event => {
-                if let Some(event) = self.chain.event() {
-                    event.ts_ns = corrected.ns(event.ts_ns);
-                }
-            }
-            Item::PassedOver(passed_over) => {
-                passed_over.from_ns = corrected.ns(passed_over.from_ns);
-                passed_over.until_ns = corrected.ns(passed_over.until_ns);
-            }
-            Item::Tick(tick) => tick.now_ns = corrected.ns(tick.now_ns),
-            Item::Update(_, update) => {
-                if !matches!(self.tapped, Tapped::Since(_)) {
-                    match update {
-                        Update::Start(start) => {
-                            self.tapped = start.begun_ns.map_or(self.tapped, Tapped::Since);
-                        }
-                        Update::Attaching { ts_ns, .. } => self.tapped = Tapped::Since(*ts_ns),
-                        _ => {}
-                    }
-                }
-                update.map_times(|ns| corrected.ns(ns));
-            }
-            Item::Loss(span) | Item::NotRecorded(span) => span.map_times(|ns| corrected.ns(ns)),
-            _ => {}
-        }
-        Some(item)
-    }
-
-    /// What makes times of its clock those of the reference clock.
-    fn corrected(&self) -> Correction {
-        Correction {
-            line: self.line.clone(),
-            shift_ns: self.shift_ns,
-        }
     }
 
     /// Begins a section: the first one states the earlier losses, and the nodes of a session
@@ -420,47 +291,5 @@ impl Stream {
         self.note_untapped(&origin, &mut update);
         pipeline.apply(&origin, &update);
         Some(update)
-    }
-
-    /// Adds the session's own counts to those of its items, so that the counts of each tap add
-    /// up.
-    pub(super) fn count(&mut self, pipeline: &mut Pipeline) {
-        let is_whole = self.chain.is_whole();
-        let (taps, tap_points) = pipeline.taps_mut();
-        let shown = |number: u32| tap_points.get(number).map_or(OTHERS, |_| number);
-        let is_counted = !self.chain.counts().is_empty();
-        let all: BTreeSet<_> = self.numbers.tap_points().map(shown).collect();
-        for (tap, count) in self.chain.counts() {
-            if let Some(number) = self.numbers.point(tap.0) {
-                let sum = taps.entry((shown(number), tap.1)).or_default();
-                sum.add(&TapCount {
-                    emitted: 0,
-                    ..*count
-                });
-            }
-        }
-        for (tap, count) in &self.filtered {
-            let sum = taps.entry((shown(tap.0), tap.1)).or_default();
-            sum.filtered = sum.filtered.saturating_add(count.filtered);
-        }
-        for number in all {
-            // Taps without packets have no counts of their own.
-            for direction in Direction::ALL.into_iter().filter(|_| is_counted) {
-                taps.entry((number, direction)).or_default();
-            }
-            for (_, sum) in
-                taps.range_mut((number, Direction::Ingress)..=(number, Direction::Unknown))
-            {
-                let accounted = sum.accounted();
-                if is_counted && is_whole {
-                    self.surplus += accounted.saturating_sub(sum.seen);
-                }
-                // An interrupted session has counted too little, and a damaged file lacks some
-                // of the counts.
-                sum.seen = sum.seen.max(accounted);
-                let missing = sum.seen - accounted;
-                sum.unrecorded = sum.unrecorded.saturating_add(missing);
-            }
-        }
     }
 }
