@@ -177,7 +177,8 @@ impl Agents {
     async fn list<T: DeserializeOwned>(&self, path: &str) -> kube::Result<Vec<T>> {
         let request = Request::get(path).body(Vec::new());
         let request = request.map_err(kube::Error::HttpError)?;
-        let list: List<T> = self.client.request(request).await?;
+        let text = self.client.request_text(request).await?;
+        let list: List<T> = serde_json::from_str(&text).map_err(kube::Error::SerdeError)?;
         Ok(list.items)
     }
 

@@ -1,9 +1,9 @@
 //! The API's answers as bytes: for fuzz targets, which have no server.
-use kube::{api::WatchEvent, core::ObjectList};
+use kube::api::WatchEvent;
 
 use super::{
-    ClusterUpdate,
-    objects::{Followed, NodeObject, PodObject, ServiceObject, SliceObject},
+    ClusterUpdate, Resource,
+    objects::{List, Object},
     watch::{Failure, change, outage},
 };
 
@@ -12,34 +12,30 @@ use super::{
 pub fn updates(lines: &[u8]) -> Vec<ClusterUpdate> {
     let mut updates = Vec::new();
     for line in lines.split(|byte| *byte == b'\n') {
-        listed::<PodObject>(line, &mut updates);
-        listed::<NodeObject>(line, &mut updates);
-        listed::<ServiceObject>(line, &mut updates);
-        listed::<SliceObject>(line, &mut updates);
-        watched::<PodObject>(line, &mut updates);
-        watched::<NodeObject>(line, &mut updates);
-        watched::<ServiceObject>(line, &mut updates);
-        watched::<SliceObject>(line, &mut updates);
+        for resource in Resource::ALL {
+            listed(line, resource, &mut updates);
+            watched(line, resource, &mut updates);
+        }
     }
     updates
 }
 
-fn listed<K: Followed>(line: &[u8], updates: &mut Vec<ClusterUpdate>) {
-    let Ok(list) = serde_json::from_slice::<ObjectList<K>>(line) else {
+fn listed(line: &[u8], resource: Resource, updates: &mut Vec<ClusterUpdate>) {
+    let Ok(list) = serde_json::from_slice::<List>(line) else {
         return;
     };
-    updates.push(ClusterUpdate::Restart(K::RESOURCE));
-    updates.extend(list.items.into_iter().filter_map(Followed::present));
-    updates.push(ClusterUpdate::Synced(K::RESOURCE));
+    updates.push(ClusterUpdate::Restart(resource));
+    updates.extend(list.updates(resource));
+    updates.push(ClusterUpdate::Synced(resource));
 }
 
-fn watched<K: Followed>(line: &[u8], updates: &mut Vec<ClusterUpdate>) {
-    let Ok(event) = serde_json::from_slice::<WatchEvent<K>>(line) else {
+fn watched(line: &[u8], resource: Resource, updates: &mut Vec<ClusterUpdate>) {
+    let Ok(event) = serde_json::from_slice::<WatchEvent<Object>>(line) else {
         return;
     };
-    match change(event) {
+    match change(resource, event) {
         Ok((_version, update)) => updates.extend(update),
-        Err(Failure::Api(failure)) => updates.push(outage::<K>(failure)),
+        Err(Failure::Api(failure)) => updates.push(outage(resource, failure)),
         Err(Failure::Closed | Failure::Gone) => {}
     }
 }

@@ -1,4 +1,6 @@
 //! The choice of a cluster, and its configuration: kubeconfigs and service accounts.
+mod kubeconfig;
+
 use std::{
     fmt, io,
     path::{Path, PathBuf},
@@ -264,7 +266,7 @@ fn read(paths: &[PathBuf]) -> Result<Kubeconfig, ClusterError> {
     let mut merged = Kubeconfig::default();
     for path in paths {
         let path_shown = shown(path);
-        let next = Kubeconfig::read_from(path).map_err(|error| reading(error, &path_shown))?;
+        let next = kubeconfig::read(path).map_err(|error| reading(error, &path_shown))?;
         merged = merged
             .merge(next)
             .map_err(|error| reading(error, &path_shown))?;

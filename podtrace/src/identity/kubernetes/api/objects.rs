@@ -2,18 +2,12 @@
 mod endpoints;
 mod service;
 
-use std::{fmt::Debug, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr};
 
-use k8s_openapi::{
-    api::core::v1,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time},
-};
-use kube::core::{ApiResource, Object};
-use serde::{Deserialize, de::DeserializeOwned};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Deserialize;
 
 use super::{ClusterNode, ClusterPod, ClusterService, ClusterServicePort, ClusterUpdate, Resource};
-
-pub(super) use endpoints::SliceObject;
 
 /// Upper bound of a name in Kubernetes; a longer one is invalid.
 const MAX_NAME: usize = 253;
@@ -27,122 +21,91 @@ const FLANNEL_PUBLIC_IPS: [&str; 2] = [
     "flannel.alpha.coreos.com/public-ipv6",
 ];
 
-/// The parts of a pod that are read.
-pub(super) type PodObject = Object<PodSpec, PodStatus>;
-/// The parts of a node that are read.
-pub(super) type NodeObject = Object<NodeSpec, NodeStatus>;
-/// The parts of a Service that are read.
-pub(super) type ServiceObject = Object<service::Spec, service::Status>;
-
-/// An object that can be followed.
-pub(super) trait Followed:
-    kube::Resource<DynamicType = ApiResource> + Clone + Debug + DeserializeOwned + Send + 'static
-{
-    /// The resource that it belongs to.
-    const RESOURCE: Resource;
-
-    /// Its name in the API.
-    fn api_resource() -> ApiResource;
-
-    /// The update while it exists; none if it is malformed.
-    fn present(self) -> Option<ClusterUpdate>;
-
-    /// The update once it is deleted; none if it is malformed.
-    fn removal(self) -> Option<ClusterUpdate>;
+/// A page of a list.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct List {
+    #[serde(default)]
+    pub(super) metadata: ListMetadata,
+    items: Option<Vec<Object>>,
 }
 
-impl Followed for PodObject {
-    const RESOURCE: Resource = Resource::Pods;
-
-    fn api_resource() -> ApiResource {
-        ApiResource::erase::<v1::Pod>(&())
-    }
-
-    fn present(self) -> Option<ClusterUpdate> {
-        cluster_pod(self).map(ClusterUpdate::Pod)
-    }
-
-    fn removal(self) -> Option<ClusterUpdate> {
-        let uid = name(self.metadata.uid)?;
-        Some(ClusterUpdate::PodDeleted { uid })
-    }
-}
-
-impl Followed for NodeObject {
-    const RESOURCE: Resource = Resource::Nodes;
-
-    fn api_resource() -> ApiResource {
-        ApiResource::erase::<v1::Node>(&())
-    }
-
-    fn present(self) -> Option<ClusterUpdate> {
-        cluster_node(self).map(ClusterUpdate::Node)
-    }
-
-    fn removal(self) -> Option<ClusterUpdate> {
-        let name = name(self.metadata.name)?;
-        Some(ClusterUpdate::NodeDeleted { name })
-    }
-}
-
-impl Followed for ServiceObject {
-    const RESOURCE: Resource = Resource::Services;
-
-    fn api_resource() -> ApiResource {
-        ApiResource::erase::<v1::Service>(&())
-    }
-
-    fn present(self) -> Option<ClusterUpdate> {
-        service::cluster_service(self).map(ClusterUpdate::Service)
-    }
-
-    fn removal(self) -> Option<ClusterUpdate> {
-        let uid = name(self.metadata.uid)?;
-        Some(ClusterUpdate::ServiceDeleted { uid })
-    }
-}
-
-/// `spec` of a pod.
+/// What a page says of its list.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub(super) struct PodSpec {
+pub(super) struct ListMetadata {
+    /// Asks for the next page; none or empty if this is the last one.
+    #[serde(rename = "continue")]
+    pub(super) next: Option<String>,
+    /// The version of the cluster at the begin of the list.
+    pub(super) resource_version: Option<String>,
+}
+
+/// A pod, a node, a Service or an EndpointSlice: one type, so that the binary has only one of what
+/// lists and watches them. Their fields have no names in common that mean different things.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Object {
+    metadata: Metadata,
+    spec: Option<Spec>,
+    status: Option<Status>,
+    endpoints: Option<Vec<Endpoint>>,
+    ports: Option<Vec<Port>>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Metadata {
+    uid: Option<String>,
+    namespace: Option<String>,
+    name: Option<String>,
+    resource_version: Option<String>,
+    labels: Option<BTreeMap<String, String>>,
+    annotations: Option<BTreeMap<String, String>>,
+    creation_timestamp: Option<Time>,
+    deletion_timestamp: Option<Time>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Spec {
+    // Of a pod.
     node_name: Option<String>,
     host_network: Option<bool>,
-}
-
-/// `status` of a pod.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(super) struct PodStatus {
-    phase: Option<String>,
-    #[serde(rename = "podIP")]
-    pod_ip: Option<String>,
-    #[serde(rename = "podIPs")]
-    pod_ips: Option<Vec<PodIp>>,
-    start_time: Option<Time>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct PodIp {
-    ip: Option<String>,
-}
-
-/// `spec` of a node.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct NodeSpec {
+    // Of a node.
     #[serde(rename = "podCIDR")]
     pod_cidr: Option<String>,
     #[serde(rename = "podCIDRs")]
     pod_cidrs: Option<Vec<String>>,
+    // Of a Service.
+    #[serde(rename = "clusterIP")]
+    cluster_ip: Option<String>,
+    #[serde(rename = "clusterIPs")]
+    cluster_ips: Option<Vec<String>>,
+    #[serde(rename = "externalIPs")]
+    external_ips: Option<Vec<String>>,
+    ports: Option<Vec<Port>>,
 }
 
-/// `status` of a node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Status {
+    // Of a pod.
+    phase: Option<String>,
+    #[serde(rename = "podIP")]
+    pod_ip: Option<String>,
+    #[serde(rename = "podIPs")]
+    pod_ips: Option<Vec<Ip>>,
+    start_time: Option<Time>,
+    // Of a node.
+    addresses: Option<Vec<NodeAddress>>,
+    // Of a Service.
+    load_balancer: Option<LoadBalancer>,
+}
+
+/// An address of a pod or of a load balancer.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct NodeStatus {
-    addresses: Option<Vec<NodeAddress>>,
+struct Ip {
+    ip: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -153,24 +116,76 @@ struct NodeAddress {
     address: String,
 }
 
-fn cluster_pod(object: PodObject) -> Option<ClusterPod> {
-    let ObjectMeta {
-        uid,
-        namespace,
-        name: object_name,
-        creation_timestamp,
-        deletion_timestamp,
-        ..
-    } = object.metadata;
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct LoadBalancer {
+    ingress: Option<Vec<Ip>>,
+}
+
+/// A port of a Service or of the pods behind one.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Port {
+    name: Option<String>,
+    protocol: Option<String>,
+    port: Option<i32>,
+    node_port: Option<i32>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Endpoint {
+    addresses: Option<Vec<String>>,
+}
+
+impl List {
+    /// What the objects of the page, which are all of this resource, tell.
+    pub(super) fn updates(self, resource: Resource) -> impl Iterator<Item = ClusterUpdate> {
+        let items = self.items.into_iter().flatten();
+        items.filter_map(move |object| object.present(resource))
+    }
+}
+
+impl Object {
+    /// The version of the cluster when it was as it is.
+    pub(super) fn version(&self) -> Option<String> {
+        self.metadata.resource_version.clone()
+    }
+
+    /// The update while it exists; none if it is malformed.
+    pub(super) fn present(self, resource: Resource) -> Option<ClusterUpdate> {
+        match resource {
+            Resource::Pods => cluster_pod(self).map(ClusterUpdate::Pod),
+            Resource::Nodes => cluster_node(self).map(ClusterUpdate::Node),
+            Resource::Services => service::cluster_service(self).map(ClusterUpdate::Service),
+            Resource::EndpointSlices => endpoints::endpoints(self).map(ClusterUpdate::Endpoints),
+        }
+    }
+
+    /// The update once it is deleted; none if it is malformed.
+    pub(super) fn removal(self, resource: Resource) -> Option<ClusterUpdate> {
+        let Metadata { uid, name: own, .. } = self.metadata;
+        Some(match resource {
+            Resource::Pods => ClusterUpdate::PodDeleted { uid: name(uid)? },
+            Resource::Nodes => ClusterUpdate::NodeDeleted { name: name(own)? },
+            Resource::Services => ClusterUpdate::ServiceDeleted { uid: name(uid)? },
+            Resource::EndpointSlices => ClusterUpdate::EndpointsDeleted { uid: name(uid)? },
+        })
+    }
+}
+
+fn cluster_pod(object: Object) -> Option<ClusterPod> {
+    let metadata = object.metadata;
+    let spec = object.spec.unwrap_or_default();
     let status = object.status.unwrap_or_default();
-    let host_network = object.spec.host_network.unwrap_or(false);
+    let host_network = spec.host_network.unwrap_or(false);
     let ended = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
     let started_ns = status.start_time.as_ref().and_then(utc_ns);
     Some(ClusterPod {
-        uid: name(uid)?,
-        namespace: name(namespace)?,
-        name: name(object_name)?,
-        node: name(object.spec.node_name),
+        uid: name(metadata.uid)?,
+        namespace: name(metadata.namespace)?,
+        name: name(metadata.name)?,
+        node: name(spec.node_name),
         addresses: if host_network {
             Vec::new()
         } else {
@@ -178,19 +193,20 @@ fn cluster_pod(object: PodObject) -> Option<ClusterPod> {
         },
         host_network,
         phase_running: !ended,
-        created_ns: creation_timestamp.as_ref().and_then(utc_ns).unwrap_or(0),
+        created_ns: created_ns(metadata.creation_timestamp),
         started_ns,
-        deleted: deletion_timestamp.is_some(),
+        deleted: metadata.deletion_timestamp.is_some(),
     })
 }
 
-fn pod_addresses(status: PodStatus) -> Vec<IpAddr> {
+fn pod_addresses(status: Status) -> Vec<IpAddr> {
     let listed = status.pod_ips.unwrap_or_default();
     let all = listed.into_iter().filter_map(|listed| listed.ip);
     distinct(all.chain(status.pod_ip), MAX_ADDRESSES)
 }
 
-fn cluster_node(object: NodeObject) -> Option<ClusterNode> {
+fn cluster_node(object: Object) -> Option<ClusterNode> {
+    let spec = object.spec.unwrap_or_default();
     let status = object.status.unwrap_or_default();
     let mut annotations = object.metadata.annotations.unwrap_or_default();
     let listed = status.addresses.unwrap_or_default();
@@ -201,9 +217,9 @@ fn cluster_node(object: NodeObject) -> Option<ClusterNode> {
     let tunnel = FLANNEL_PUBLIC_IPS
         .iter()
         .filter_map(|key| annotations.remove(*key));
-    let mut pod_cidrs = object.spec.pod_cidrs.unwrap_or_default();
+    let mut pod_cidrs = spec.pod_cidrs.unwrap_or_default();
     if pod_cidrs.is_empty() {
-        pod_cidrs.extend(object.spec.pod_cidr);
+        pod_cidrs.extend(spec.pod_cidr);
     }
     pod_cidrs.truncate(MAX_ADDRESSES);
     Some(ClusterNode {
@@ -228,6 +244,11 @@ fn name(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty() && text.len() <= MAX_NAME)
 }
 
+/// When an object was made; 0 if it does not say.
+fn created_ns(time: Option<Time>) -> i64 {
+    time.as_ref().and_then(utc_ns).unwrap_or(0)
+}
+
 fn utc_ns(time: &Time) -> Option<i64> {
     i64::try_from(time.0.as_nanosecond()).ok()
 }
@@ -247,7 +268,7 @@ mod tests {
             "spec": spec,
             "status": status,
         });
-        let object: PodObject = serde_json::from_value(object).unwrap();
+        let object: Object = serde_json::from_value(object).unwrap();
         cluster_pod(object).unwrap()
     }
 
@@ -307,9 +328,9 @@ mod tests {
             json!({"uid": "u1", "namespace": "default", "name": ""}),
             json!({"uid": "u1", "namespace": "default", "name": "a".repeat(254)}),
         ] {
-            let object: PodObject =
+            let object: Object =
                 serde_json::from_value(json!({"metadata": metadata, "spec": {}})).unwrap();
-            assert_eq!(object.present(), None);
+            assert_eq!(object.present(Resource::Pods), None);
         }
     }
 
@@ -327,7 +348,7 @@ mod tests {
                 {"type": "ExternalIP", "address": "192.168.56.12"},
             ]},
         });
-        let object: NodeObject = serde_json::from_value(object).unwrap();
+        let object: Object = serde_json::from_value(object).unwrap();
         let node = cluster_node(object).unwrap();
         let addresses = ["192.168.56.12", "172.16.0.12", "fd01::12"];
         assert_eq!(

@@ -5,13 +5,13 @@
 //! same version forever, continues after a line that it could not read (which may have been a
 //! deletion), has no deadline for a list, reopens at once a watch that is closed at once, and
 //! does not report when a watch is open again.
-use std::{future::Future, io, pin::pin, time::Duration};
+use std::{future::Future, io, mem, pin::pin, time::Duration};
 
 use futures_util::{Stream, StreamExt as _};
 use kube::{
-    Api, Client,
+    Client,
     api::{ListParams, WatchEvent, WatchParams},
-    core::Status,
+    core::{Request, Status},
 };
 use tokio::{
     sync::mpsc,
@@ -19,10 +19,10 @@ use tokio::{
 };
 
 use super::{
-    ClusterConfig, ClusterUpdate,
+    ClusterConfig, ClusterUpdate, Resource,
     client::SharedClient,
     failure::{ApiFailure, Remedy},
-    objects::{Followed, NodeObject, PodObject, ServiceObject, SliceObject},
+    objects::{List, Object},
 };
 use crate::backoff::{Backoff, with_jitter};
 
@@ -76,14 +76,19 @@ pub fn watch(config: ClusterConfig, updates: mpsc::Sender<ClusterUpdate>) {
 
 pub(super) fn watch_at(config: ClusterConfig, updates: mpsc::Sender<ClusterUpdate>, pace: Pace) {
     let client = SharedClient::new(config);
-    spawn::<PodObject>(client.clone(), updates.clone(), pace);
-    spawn::<NodeObject>(client.clone(), updates.clone(), pace);
-    spawn::<ServiceObject>(client.clone(), updates.clone(), pace);
-    spawn::<SliceObject>(client, updates, pace);
+    for resource in Resource::ALL {
+        spawn(resource, client.clone(), updates.clone(), pace);
+    }
 }
 
-fn spawn<K: Followed>(client: SharedClient, updates: mpsc::Sender<ClusterUpdate>, pace: Pace) {
+fn spawn(
+    resource: Resource,
+    client: SharedClient,
+    updates: mpsc::Sender<ClusterUpdate>,
+    pace: Pace,
+) {
     let follower = Follower {
+        resource,
         client,
         updates: updates.clone(),
         pace,
@@ -96,13 +101,14 @@ fn spawn<K: Followed>(client: SharedClient, updates: mpsc::Sender<ClusterUpdate>
     tokio::spawn(async move {
         tokio::select! {
             () = updates.closed() => {}
-            () = follower.run::<K>() => {}
+            () = follower.run() => {}
         }
     });
 }
 
 /// Follows one resource.
 struct Follower {
+    resource: Resource,
     client: SharedClient,
     updates: mpsc::Sender<ClusterUpdate>,
     pace: Pace,
@@ -128,10 +134,10 @@ pub(super) enum Failure {
 }
 
 impl Follower {
-    async fn run<K: Followed>(mut self) {
+    async fn run(mut self) {
         loop {
             let began = Instant::now();
-            let result = self.round::<K>().await;
+            let result = self.round().await;
             let delay = with_jitter(self.backoff.next().unwrap_or(self.pace.last_delay));
             match result {
                 Ok(()) => sleep_until(began + delay).await,
@@ -142,7 +148,7 @@ impl Follower {
                 }
                 Err(Failure::Api(failure)) => {
                     let delay = delay.max(failure.retry_after);
-                    if self.report::<K>(failure).await.is_err() {
+                    if self.report(failure).await.is_err() {
                         return;
                     }
                     sleep(delay).await;
@@ -152,16 +158,17 @@ impl Follower {
     }
 
     /// Lists if that is due, then watches until the watch ends.
-    async fn round<K: Followed>(&mut self) -> Result<(), Failure> {
-        let client = self.client::<K>().await?;
-        let api = Api::<K>::all_with(client, &K::api_resource());
+    async fn round(&mut self) -> Result<(), Failure> {
+        let client = self.client().await?;
+        let requests = Request::new(path(self.resource));
         let version = match self.version.take() {
             Some(version) => version,
-            None => self.list(&api).await?,
+            None => self.list(&client, &requests).await?,
         };
         self.version = Some(version.clone());
         let params = WatchParams::default().timeout(WATCH_SECONDS);
-        let opened = self.answer(api.watch(&params, &version)).await;
+        let request = self.request(requests.watch(&params, &version))?;
+        let opened = self.answer(client.request_events(request)).await;
         let events = opened.inspect_err(|failure| {
             // After a restore the server may wait for this version forever.
             if let Failure::Api(failure) = failure
@@ -174,20 +181,22 @@ impl Follower {
     }
 
     /// Sends all objects; returns their version.
-    async fn list<K: Followed>(&self, api: &Api<K>) -> Result<String, Failure> {
+    async fn list(&self, client: &Client, requests: &Request) -> Result<String, Failure> {
         let mut params = ListParams::default().limit(self.pace.page);
         for page in 0..MAX_PAGES {
-            let list = self.answer(api.list(&params)).await?;
+            let request = self.request(requests.list(&params))?;
+            let mut list: List = self.answer(client.request(request)).await?;
+            let metadata = mem::take(&mut list.metadata);
             if page == 0 {
-                self.send(ClusterUpdate::Restart(K::RESOURCE)).await?;
+                self.send(ClusterUpdate::Restart(self.resource)).await?;
             }
-            for object in list.items {
-                self.send_some(object.present()).await?;
+            for update in list.updates(self.resource) {
+                self.send(update).await?;
             }
-            let more = list.metadata.continue_.filter(|token| !token.is_empty());
+            let more = metadata.next.filter(|token| !token.is_empty());
             let Some(token) = more else {
-                let version = self.version_of(list.metadata.resource_version)?;
-                self.send(ClusterUpdate::Synced(K::RESOURCE)).await?;
+                let version = self.version_of(metadata.resource_version)?;
+                self.send(ClusterUpdate::Synced(self.resource)).await?;
                 return Ok(version);
             };
             params.continue_token = Some(token);
@@ -196,9 +205,9 @@ impl Follower {
     }
 
     /// Sends changes until the watch ends.
-    async fn events<K: Followed>(
+    async fn events(
         &mut self,
-        mut events: impl Stream<Item = kube::Result<WatchEvent<K>>> + Unpin,
+        mut events: impl Stream<Item = kube::Result<WatchEvent<Object>>> + Unpin,
     ) -> Result<(), Failure> {
         // Not earlier: the watch may be closed at once or send invalid data, and changes during
         // an outage come first.
@@ -212,7 +221,7 @@ impl Follower {
                 Ok(_) => false,
             };
             if works && settles.take().is_some() {
-                self.settle::<K>().await?;
+                self.settle().await?;
                 if next.is_err() {
                     continue;
                 }
@@ -235,8 +244,8 @@ impl Follower {
         }
     }
 
-    async fn event<K: Followed>(&mut self, event: WatchEvent<K>) -> Result<(), Failure> {
-        let (version, update) = change(event)?;
+    async fn event(&mut self, event: WatchEvent<Object>) -> Result<(), Failure> {
+        let (version, update) = change(self.resource, event)?;
         self.send_some(update).await?;
         self.version = None;
         self.version = Some(self.version_of(version)?);
@@ -244,7 +253,7 @@ impl Follower {
     }
 
     /// The shared client; reports an outage if it takes long.
-    async fn client<K: Followed>(&mut self) -> Result<Client, Failure> {
+    async fn client(&mut self) -> Result<Client, Failure> {
         let shared = self.client.clone();
         let mut made = pin!(shared.get(self.of_no_use));
         let made = match timeout(self.pace.deadline, &mut made).await {
@@ -252,7 +261,7 @@ impl Follower {
             Err(_) => {
                 // Waits on: each retry would run the plugin once more.
                 let reason = "the credential plugin of the kubeconfig does not end";
-                self.report::<K>(ApiFailure::passing(reason)).await?;
+                self.report(ApiFailure::passing(reason)).await?;
                 made.await
             }
         };
@@ -280,6 +289,10 @@ impl Follower {
         }
     }
 
+    fn request<T>(&self, built: Result<T, kube::core::request::Error>) -> Result<T, Failure> {
+        built.map_err(|error| self.failure(&kube::Error::BuildRequest(error)))
+    }
+
     fn failure(&self, error: &kube::Error) -> Failure {
         match error {
             kube::Error::Api(status) => refusal(status),
@@ -298,15 +311,15 @@ impl Follower {
     }
 
     /// Records that the resource is followed.
-    async fn settle<K: Followed>(&mut self) -> Result<(), Failure> {
+    async fn settle(&mut self) -> Result<(), Failure> {
         self.backoff = self.pace.backoff();
         if self.reported.take().is_some() {
-            self.send(ClusterUpdate::Available(K::RESOURCE)).await?;
+            self.send(ClusterUpdate::Available(self.resource)).await?;
         }
         Ok(())
     }
 
-    async fn report<K: Followed>(&mut self, failure: ApiFailure) -> Result<(), Failure> {
+    async fn report(&mut self, failure: ApiFailure) -> Result<(), Failure> {
         if failure.stale_credentials {
             self.of_no_use = self.used;
         }
@@ -317,7 +330,7 @@ impl Follower {
             return Ok(());
         }
         self.reported = Some(failure.remedy);
-        self.send(outage::<K>(failure)).await
+        self.send(outage(self.resource, failure)).await
     }
 
     async fn send_some(&self, update: Option<ClusterUpdate>) -> Result<(), Failure> {
@@ -333,18 +346,29 @@ impl Follower {
     }
 }
 
+/// Where the API has all objects of a resource.
+fn path(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Pods => "/api/v1/pods",
+        Resource::Nodes => "/api/v1/nodes",
+        Resource::Services => "/api/v1/services",
+        Resource::EndpointSlices => "/apis/discovery.k8s.io/v1/endpointslices",
+    }
+}
+
 /// What an event changes, and the version of the cluster then.
-pub(super) fn change<K: Followed>(
-    event: WatchEvent<K>,
+pub(super) fn change(
+    resource: Resource,
+    event: WatchEvent<Object>,
 ) -> Result<(Option<String>, Option<ClusterUpdate>), Failure> {
     Ok(match event {
         WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-            let version = object.meta().resource_version.clone();
-            (version, object.present())
+            let version = object.version();
+            (version, object.present(resource))
         }
         WatchEvent::Deleted(object) => {
-            let version = object.meta().resource_version.clone();
-            (version, object.removal())
+            let version = object.version();
+            (version, object.removal(resource))
         }
         WatchEvent::Bookmark(bookmark) => (Some(bookmark.metadata.resource_version), None),
         WatchEvent::Error(status) => return Err(refusal(&status)),
@@ -352,9 +376,9 @@ pub(super) fn change<K: Followed>(
 }
 
 /// The outage that a failure begins.
-pub(super) fn outage<K: Followed>(failure: ApiFailure) -> ClusterUpdate {
+pub(super) fn outage(resource: Resource, failure: ApiFailure) -> ClusterUpdate {
     ClusterUpdate::Unavailable {
-        resource: K::RESOURCE,
+        resource,
         reason: failure.reason,
     }
 }

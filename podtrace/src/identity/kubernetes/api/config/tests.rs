@@ -82,11 +82,45 @@ fn a_missing_file_or_folder_is_an_error() {
 fn invalid_kubeconfig_is_reported_with_its_position() {
     refused(
         "current-context: [s3cr3t\nclusters: {{",
-        "config is not a kubeconfig (line 1, column 18)\nhint: is it the file that kubectl uses?",
+        "config is not a kubeconfig (line 2, column 9)\nhint: is it the file that kubectl uses?",
     );
     let error = find_file("token s3cr3t is no kubeconfig").unwrap_err();
     assert!(error.starts_with("config is not a kubeconfig"), "{error}");
     assert!(!error.contains("s3cr3t"));
+}
+
+#[test]
+fn secret_of_the_wrong_type_is_not_shown() {
+    let text = kubeconfig("", "").replace("token: s3cr3t", "client-certificate-data: [s3cr3t]");
+    let error = find_file(&text).unwrap_err();
+    assert!(error.starts_with("config is not a kubeconfig"), "{error}");
+    assert!(!error.contains("s3cr3t"));
+}
+
+#[test]
+fn texts_may_look_like_numbers_and_documents_are_merged() {
+    let text = kubeconfig("", "").replace("admin@lab", "17");
+    let config = find_file(&text).unwrap();
+    assert_eq!(config.to_string(), "10.0.0.1:6443 (context 17)");
+    let (first, rest) = text.split_once("clusters:").unwrap();
+    let config = find_file(&format!("{first}---\nclusters:{rest}")).unwrap();
+    assert_eq!(config.to_string(), "10.0.0.1:6443 (context 17)");
+}
+
+#[test]
+fn file_of_powershell_is_read() {
+    let text = kubeconfig("", "");
+    for (mark, swaps) in [([0xff, 0xfe], false), ([0xfe, 0xff], true)] {
+        let (_dir, path) = write("");
+        let units = text.encode_utf16();
+        let units = units.map(|unit| if swaps { unit.swap_bytes() } else { unit });
+        let bytes = mark.into_iter().chain(units.flat_map(u16::to_le_bytes));
+        fs::write(&path, bytes.collect::<Vec<u8>>()).unwrap();
+        let config = resolve(nothing().config_source(Some(&path))).unwrap();
+        assert_eq!(config.unwrap().server(), "10.0.0.1:6443");
+        fs::write(&path, [mark[0], mark[1], b'a']).unwrap();
+        assert!(resolve(nothing().config_source(Some(&path))).is_err());
+    }
 }
 
 #[test]

@@ -1,8 +1,5 @@
 //! The parts of a Service that are read.
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use serde::Deserialize;
-
-use super::{ClusterService, ClusterServicePort, ServiceObject, distinct, name, utc_ns};
+use super::{ClusterService, ClusterServicePort, Object, Port, created_ns, distinct, name};
 use crate::packet::{IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP};
 
 /// Upper bound of the addresses of a Service: it may have one of each node.
@@ -11,71 +8,24 @@ const MAX_ADDRESSES: usize = 64;
 /// Upper bound of the ports of a Service.
 const MAX_PORTS: usize = 256;
 
-/// `spec` of a Service.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(in super::super) struct Spec {
-    #[serde(rename = "clusterIP")]
-    cluster_ip: Option<String>,
-    #[serde(rename = "clusterIPs")]
-    cluster_ips: Option<Vec<String>>,
-    #[serde(rename = "externalIPs")]
-    external_ips: Option<Vec<String>>,
-    ports: Option<Vec<Port>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Port {
-    name: Option<String>,
-    protocol: Option<String>,
-    port: i32,
-    node_port: Option<i32>,
-}
-
-/// `status` of a Service.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub(in super::super) struct Status {
-    load_balancer: Option<LoadBalancer>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct LoadBalancer {
-    ingress: Option<Vec<Ingress>>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct Ingress {
-    ip: Option<String>,
-}
-
 /// A headless Service has no addresses: `None` is none.
-pub(super) fn cluster_service(object: ServiceObject) -> Option<ClusterService> {
-    let ObjectMeta {
-        uid,
-        namespace,
-        name: object_name,
-        creation_timestamp,
-        ..
-    } = object.metadata;
+pub(super) fn cluster_service(object: Object) -> Option<ClusterService> {
+    let metadata = object.metadata;
     let balancer = object.status.and_then(|status| status.load_balancer);
     let ingress = balancer.and_then(|balancer| balancer.ingress);
     let ingress = ingress.into_iter().flatten().filter_map(|by| by.ip);
-    let spec = object.spec;
+    let spec = object.spec.unwrap_or_default();
     let cluster = spec.cluster_ips.into_iter().flatten();
     let external = spec.external_ips.into_iter().flatten();
     let own = cluster.chain(spec.cluster_ip);
     let ports = spec.ports.into_iter().flatten();
     Some(ClusterService {
-        uid: name(uid)?,
-        namespace: name(namespace)?,
-        name: name(object_name)?,
+        uid: name(metadata.uid)?,
+        namespace: name(metadata.namespace)?,
+        name: name(metadata.name)?,
         addresses: distinct(own.chain(external).chain(ingress), MAX_ADDRESSES),
         ports: ports.filter_map(service_port).take(MAX_PORTS).collect(),
-        created_ns: creation_timestamp.as_ref().and_then(utc_ns).unwrap_or(0),
+        created_ns: created_ns(metadata.creation_timestamp),
     })
 }
 
@@ -84,7 +34,7 @@ fn service_port(port: Port) -> Option<ClusterServicePort> {
     Some(ClusterServicePort {
         name: name(port.name),
         protocol: protocol(port.protocol.as_deref())?,
-        port: valid_port(port.port)?,
+        port: valid_port(port.port?)?,
         node_port: port.node_port.and_then(valid_port),
     })
 }
@@ -132,7 +82,7 @@ mod tests {
                 {"ip": "203.0.113.9"}, {"hostname": "lb.example.com"},
             ]}},
         });
-        let object: ServiceObject = serde_json::from_value(object).unwrap();
+        let object: Object = serde_json::from_value(object).unwrap();
         let service = cluster_service(object).unwrap();
         let addresses = ["10.96.0.10", "fd00:96::10", "198.51.100.7", "203.0.113.9"];
         let addresses = addresses.map(|address| address.parse::<IpAddr>().unwrap());
@@ -161,7 +111,7 @@ mod tests {
             let object = json!({
                 "metadata": {"uid": "u1", "namespace": "default", "name": "web"}, "spec": spec,
             });
-            let object: ServiceObject = serde_json::from_value(object).unwrap();
+            let object: Object = serde_json::from_value(object).unwrap();
             assert_eq!(
                 cluster_service(object).unwrap().addresses,
                 [] as [IpAddr; 0]
