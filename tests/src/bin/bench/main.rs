@@ -6,6 +6,7 @@
 //! the benchmark creates and removes.
 mod attach;
 mod bulk;
+mod cluster;
 mod events;
 mod flood;
 mod idle;
@@ -82,6 +83,8 @@ enum Part {
     Idle,
     /// Looks at a node, and the time until a new pod is tapped
     Scan,
+    /// Agents: what they cost a node, and how soon a console shows a packet
+    Cluster,
     /// Attaching and detaching. The last: the kernel is long at work on what
     /// is left of its namespaces
     Attach,
@@ -157,6 +160,7 @@ fn measure(part: Part, site: &Site, effort: &Effort) -> Result<Measured> {
         Part::Stages => stages::measure(site, effort),
         Part::Replay => replay::measure(site, effort),
         Part::Memory => memory::measure(site, effort),
+        Part::Cluster => cluster::measure(site, effort),
         Part::Attach => attach::measure(effort),
         Part::Start => start::measure(site, effort),
         Part::Idle => idle::measure(site, effort),

@@ -22,6 +22,7 @@ use nix::{
         signal::{Signal, killpg},
         time::TimeVal,
     },
+    time::{ClockId, clock_gettime},
     unistd::Pid,
 };
 use podtrace::netns::NetNs;
@@ -178,6 +179,27 @@ impl Drop for Running {
             let _ = self.child.wait();
         }
     }
+}
+
+/// CPU seconds of a process that runs, without its children.
+pub(crate) fn processor_of(pid: u32) -> Result<f64> {
+    let clock = ClockId::pid_cpu_clock_id(Pid::from_raw(i32::try_from(pid)?))?;
+    Ok(Duration::from(clock_gettime(clock)?).as_secs_f64())
+}
+
+/// The processes that a process has started and that run.
+pub(crate) fn children(pid: u32) -> Result<Vec<u32>> {
+    let mut all = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end meanwhile.
+        let listed = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+        all.extend(
+            listed
+                .split_whitespace()
+                .filter_map(|pid| pid.parse::<u32>().ok()),
+        );
+    }
+    Ok(all)
 }
 
 /// The signals that a process handles, by bit.

@@ -283,24 +283,33 @@ fn parse(tool: Tool, text: &str) -> Option<Observed> {
             let (captured, lost) = (received.parse().ok()?, leading(dropped)?);
             (captured + lost, captured, lost)
         }
-        _ => {
-            let counts = line("events: ")?.split_once("events: ")?.1;
-            let before = |word| {
-                let mut words = counts.split_whitespace().peekable();
-                std::iter::from_fn(|| words.next().map(|one| (one, words.peek().copied())))
-                    .find_map(|(one, next)| (next == Some(word)).then(|| one.parse().ok())?)
-            };
-            (before("seen")?, before("emitted")?, before("lost")?)
-        }
+        _ => return events(text),
     };
-    let (seen, captured, lost) = observed;
-    Some(Observed {
+    Some(observed_of(observed))
+}
+
+/// Parses podtrace's account of events at the end of its text.
+pub(crate) fn events(text: &str) -> Option<Observed> {
+    let mut lines = text.lines().rev();
+    let line = lines.find(|line| line.contains("events: "))?;
+    let counts = line.split_once("events: ")?.1;
+    let before = |word| {
+        let mut words = counts.split_whitespace().peekable();
+        std::iter::from_fn(|| words.next().map(|one| (one, words.peek().copied())))
+            .find_map(|(one, next)| (next == Some(word)).then(|| one.parse().ok())?)
+    };
+    let counts = (before("seen")?, before("emitted")?, before("lost")?);
+    Some(observed_of(counts))
+}
+
+fn observed_of((seen, captured, lost): (u64, u64, u64)) -> Observed {
+    Observed {
         seen,
         captured,
         lost,
         accounts: seen == captured + lost,
         ..Observed::default()
-    })
+    }
 }
 
 /// The number at the begin of a text.
