@@ -4,16 +4,18 @@ mod demux;
 mod lane;
 mod ledger;
 mod publish;
+mod room;
 mod store;
 
 use std::{
     collections::BTreeSet,
+    path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc::SyncSender},
     thread,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{FINE, INTERRUPTED, stop::stop_on_signal};
@@ -22,11 +24,13 @@ use crate::{
     queue::{Queue, Received, follow},
     signals::Stop,
     sink,
-    text::count::counted,
+    text::{count::counted, escape::shown},
     wire::message::Context,
 };
 use demux::Message;
+use ledger::{Account, Unwritten};
 pub(super) use publish::run as publish;
+use room::Room;
 use store::Totals;
 
 /// Pause between two looks at what has come.
@@ -88,6 +92,8 @@ struct Setup {
     /// The names of the sessions, in order.
     sessions: Arc<[String]>,
     buckets: u16,
+    /// Of the directory, if there is one.
+    room: Option<Room>,
     stop: Stop,
 }
 
@@ -118,12 +124,27 @@ pub(super) fn run(args: &JoinArgs) -> anyhow::Result<u8> {
         args: Arc::new(args.clone()),
         sessions,
         buckets,
+        room: args.write.as_deref().map(Room::of),
         stop,
     };
-    let totals = join(&setup, &runtime);
+    let joined = join(&setup, &runtime);
     runtime.shutdown_background();
-    tell(&totals?);
-    Ok(FINE)
+    let Account { totals, unwritten } = joined?;
+    tell(&totals);
+    match (unwritten, &args.write) {
+        (Some(unwritten), Some(folder)) => Err(not_written(unwritten, folder)),
+        _ => Ok(FINE),
+    }
+}
+
+fn not_written(Unwritten { paths, hops }: Unwritten, folder: &Path) -> anyhow::Error {
+    anyhow!(
+        "{} of {} are not written: no space in {}\nhint: free some, and start it again: they come \
+         again, as long as the queue keeps them",
+        counted(paths, "path"),
+        counted(hops, "hop"),
+        shown(folder)
+    )
 }
 
 fn runtime() -> anyhow::Result<Runtime> {
@@ -149,7 +170,7 @@ fn wait_for_nodes(
 }
 
 /// Joins all buckets, each on a thread of its own.
-fn join(setup: &Setup, runtime: &Runtime) -> anyhow::Result<Totals> {
+fn join(setup: &Setup, runtime: &Runtime) -> anyhow::Result<Account> {
     let own = setup.args.buckets.clone();
     let own = own.unwrap_or(0..=setup.buckets.saturating_sub(1));
     if *own.end() >= setup.buckets {
@@ -166,16 +187,16 @@ fn join(setup: &Setup, runtime: &Runtime) -> anyhow::Result<Totals> {
         thread::Builder::new().name(name).spawn(lane)
     });
     let lanes: Vec<_> = lanes.collect::<Result<_, _>>()?;
-    let mut totals = Totals::default();
+    let mut all = Account::default();
     let mut failed = None;
     for lane in lanes {
         match lane.join() {
-            Ok(Ok(own)) => totals.add(&own),
+            Ok(Ok(own)) => all.add(&own),
             Ok(Err(error)) => failed = failed.or(Some(error)),
             Err(_panicked) => bail!("a thread has failed"),
         }
     }
-    failed.map_or(Ok(totals), Err)
+    failed.map_or(Ok(all), Err)
 }
 
 /// Tells what became of the hops.

@@ -103,6 +103,13 @@ impl Merge {
         }
     }
 
+    /// Waits anew for the sessions that are not left behind: nobody has read them meanwhile.
+    pub fn wait_anew(&mut self) {
+        for stream in self.streams.iter_mut().filter(|stream| !stream.is_behind) {
+            stream.awaited = None;
+        }
+    }
+
     /// Corrects the clock of a session by another line from its next item on.
     pub fn correct(&mut self, number: usize, line: Arc<Line>) {
         if let Some(stream) = self.streams.get_mut(number) {

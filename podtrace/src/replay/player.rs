@@ -2,7 +2,10 @@
 mod advance;
 mod clocks;
 
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::bail;
 
@@ -33,6 +36,10 @@ use crate::{
     text::{count::counted, escape::escape, sanitize::sanitize},
     update::Update,
 };
+
+/// When a turn takes longer, a consumer waits for room on a disk, and what the nodes have sent
+/// meanwhile may be still to be read.
+const HELD_UP: Duration = Duration::from_millis(500);
 
 /// Replays files through a pipeline.
 pub(crate) struct Player<'a> {
@@ -437,6 +444,7 @@ impl Player<'_> {
         pipeline: &mut Pipeline,
     ) -> anyhow::Result<()> {
         while !pipeline.is_done() && !cluster.is_over() {
+            let begun = Instant::now();
             if self.stop.is_set() || cluster.is_due() {
                 cluster.end();
             }
@@ -458,6 +466,9 @@ impl Player<'_> {
                 cluster.tell_ends(merge, pipeline);
                 pipeline.flush()?;
                 cluster.pause(&self.stop)?;
+            }
+            if begun.elapsed() > HELD_UP {
+                merge.wait_anew();
             }
         }
         cluster.end();

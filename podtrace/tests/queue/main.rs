@@ -6,6 +6,7 @@
 )]
 
 mod broker;
+mod disk;
 mod many;
 mod session;
 

@@ -9,8 +9,8 @@ use tokio::runtime::Handle;
 use super::{
     Setup, WAITING,
     demux::{Demux, Message, Shared, Side, decoder},
-    ledger::{Goal, Ledger},
-    store::{Progress, Store, Totals},
+    ledger::{Account, Goal, Ledger},
+    store::{Progress, Store},
 };
 use crate::{
     bucket::Buckets,
@@ -26,12 +26,12 @@ use crate::{
 };
 
 /// Joins a bucket to its end; returns what became of its hops, in all.
-pub(super) fn run(bucket: u16, setup: &Setup, runtime: &Handle) -> anyhow::Result<Totals> {
+pub(super) fn run(bucket: u16, setup: &Setup, runtime: &Handle) -> anyhow::Result<Account> {
     let folder = setup.args.write.as_deref();
     let store = match folder {
         Some(folder) => match Store::open(folder, bucket, &setup.stop)? {
             Some(store) => Some(store),
-            None => return Ok(Totals::default()),
+            None => return Ok(Account::default()),
         },
         None => None,
     };
@@ -41,7 +41,10 @@ pub(super) fn run(bucket: u16, setup: &Setup, runtime: &Handle) -> anyhow::Resul
     };
     let progress = progress.unwrap_or_default();
     if progress.is_last {
-        return Ok(progress.totals);
+        return Ok(Account {
+            totals: progress.totals,
+            unwritten: None,
+        });
     }
     join(bucket, setup, runtime, (store, progress))
 }
@@ -51,7 +54,7 @@ fn join(
     setup: &Setup,
     runtime: &Handle,
     (store, progress): (Option<Store>, Progress),
-) -> anyhow::Result<Totals> {
+) -> anyhow::Result<Account> {
     let shared = Arc::new(Shared::default());
     let clocks = Clocks::queued(setup.sessions.len());
     let options = ReaderOptions {
@@ -104,7 +107,7 @@ fn join(
         buckets: Buckets::new(setup.buckets),
         bucket,
         every: setup.args.every,
-        store,
+        store: store.zip(setup.room.clone()),
         stop: setup.stop.clone(),
     };
     let ledger = Ledger::new(
@@ -113,13 +116,13 @@ fn join(
         Arc::clone(&shared),
         progress,
     );
-    let totals = ledger.totals();
+    let account = ledger.account();
     player.run(|_| Ok(vec![Box::new(ledger)]))?;
     if reading.join().is_err() {
         anyhow::bail!("a thread has failed");
     }
-    let totals = totals.lock();
-    Ok(totals
+    let account = account.lock();
+    Ok(account
         .unwrap_or_else(std::sync::PoisonError::into_inner)
         .clone())
 }

@@ -14,6 +14,7 @@ use std::{
 
 use super::{
     demux::Shared,
+    room::{Room, is_full},
     store::{Progress, Store, Totals},
 };
 use crate::{
@@ -43,8 +44,34 @@ pub(super) struct Goal {
     pub(super) bucket: u16,
     pub(super) every: Duration,
     /// None for standard output.
-    pub(super) store: Option<Store>,
+    pub(super) store: Option<(Store, Room)>,
     pub(super) stop: Stop,
+}
+
+/// What has become of a bucket.
+#[derive(Clone, Default)]
+pub(super) struct Account {
+    pub(super) totals: Totals,
+    pub(super) unwritten: Option<Unwritten>,
+}
+
+/// What could not be written any more.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Unwritten {
+    pub(super) paths: u64,
+    pub(super) hops: u64,
+}
+
+impl Account {
+    /// Adds that of another bucket.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.totals.add(&other.totals);
+        if let Some(other) = other.unwritten {
+            let all = self.unwritten.get_or_insert_default();
+            all.paths += other.paths;
+            all.hops += other.hops;
+        }
+    }
 }
 
 /// A path that has ended.
@@ -71,7 +98,7 @@ pub(super) struct Ledger {
     newest_packet: u64,
     now_ns: u64,
     written: Instant,
-    totals: Arc<Mutex<Totals>>,
+    account: Arc<Mutex<Account>>,
     failure: Failure,
     late: u64,
 }
@@ -83,9 +110,13 @@ impl Ledger {
         shared: Arc<Shared>,
         progress: Progress,
     ) -> Self {
+        let account = Account {
+            totals: progress.totals.clone(),
+            unwritten: None,
+        };
         Self {
             newest_packet: progress.next_packet.max(1) - 1,
-            totals: Arc::new(Mutex::new(progress.totals.clone())),
+            account: Arc::new(Mutex::new(account)),
             goal,
             names,
             shared,
@@ -103,8 +134,8 @@ impl Ledger {
     }
 
     /// What became of the hops, once it is written.
-    pub(super) fn totals(&self) -> Arc<Mutex<Totals>> {
-        Arc::clone(&self.totals)
+    pub(super) fn account(&self) -> Arc<Mutex<Account>> {
+        Arc::clone(&self.account)
     }
 
     /// Whether what comes is what the end of the trace has cut, not what the network did.
@@ -160,7 +191,9 @@ impl Ledger {
 
     /// Writes the paths that have ended, and how far that is.
     fn write(&mut self, is_last: bool) -> io::Result<()> {
-        self.written = Instant::now();
+        if self.is_over() {
+            return Ok(());
+        }
         self.end_forgotten(is_last);
         let held = self.held_back();
         let ended = mem::take(&mut self.ended);
@@ -190,6 +223,7 @@ impl Ledger {
         let late = mem::take(&mut self.late);
         let has_news = self.advance(done.into_keys(), late);
         if !has_news && !is_last {
+            self.written = Instant::now();
             return Ok(());
         }
         self.progress.is_last = is_last;
@@ -198,18 +232,35 @@ impl Ledger {
             self.progress.totals.published = Some(published);
         }
         self.progress.kind = "progress".to_owned();
-        match &self.goal.store {
-            Some(store) => {
-                self.progress.file += 1;
-                store
-                    .add(&lines, &self.progress)
-                    .map_err(io::Error::other)?;
+        self.progress.file += 1;
+        let written = match &self.goal.store {
+            Some((store, room)) => {
+                room.wait_for(&self.goal.stop, || store.add(&lines, &self.progress))
             }
-            None => io::stdout().lock().write_all(lines.as_bytes())?,
+            None => io::stdout().lock().write_all(lines.as_bytes()),
+        };
+        self.written = Instant::now();
+        let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        match written {
+            Ok(()) => {
+                account.totals.clone_from(&self.progress.totals);
+                Ok(())
+            }
+            Err(error) => {
+                account.unwritten = Some(Unwritten {
+                    paths: self.progress.totals.paths - account.totals.paths,
+                    hops: self.progress.totals.all() - account.totals.all(),
+                });
+                // It was asked to end, and tells what is not there.
+                if is_full(&error) { Ok(()) } else { Err(error) }
+            }
         }
-        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        totals.clone_from(&self.progress.totals);
-        Ok(())
+    }
+
+    /// Whether something could not be written: what is known of its hops must not be written either.
+    fn is_over(&self) -> bool {
+        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        account.unwritten.is_some()
     }
 
     /// Takes note that hops are done; returns whether there is anything new.

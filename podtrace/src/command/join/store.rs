@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
-    io::Write as _,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -145,16 +145,24 @@ impl Store {
     }
 
     /// Adds a file.
-    pub(super) fn add(&self, lines: &str, progress: &Progress) -> anyhow::Result<()> {
+    pub(super) fn add(&self, lines: &str, progress: &Progress) -> io::Result<()> {
         let part = self.folder.join(format!(".{}part", self.begin()));
-        let mut file = File::create(&part)?;
-        file.write_all(lines.as_bytes())?;
-        serde_json::to_writer(&mut file, progress)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
+        if let Err(error) = write(&part, lines, progress) {
+            // Others may need the room that it takes; it fails where it is not there.
+            let _ = fs::remove_file(&part);
+            return Err(error);
+        }
         fs::rename(&part, self.file(progress.file))?;
         // The name has to last, too.
-        File::open(&self.folder)?.sync_all()?;
-        Ok(())
+        File::open(&self.folder)?.sync_all()
     }
+}
+
+fn write(part: &Path, lines: &str, progress: &Progress) -> io::Result<()> {
+    let mut file = File::create(part)?;
+    file.write_all(lines.as_bytes())?;
+    let mut last = serde_json::to_vec(progress)?;
+    last.push(b'\n');
+    file.write_all(&last)?;
+    file.sync_all()
 }
