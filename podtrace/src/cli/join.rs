@@ -1,9 +1,12 @@
 //! Options of `publish` and `join`.
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::parse::{duration, number};
+use super::{
+    Color,
+    parse::{duration, number},
+};
 use crate::bucket::BUCKETS_MAX;
 
 /// Which queue.
@@ -50,6 +53,30 @@ pub struct JoinArgs {
     /// Write a file so often
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
     pub every: Duration,
+    /// Output format of standard output: files are in JSON
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        conflicts_with = "write"
+    )]
+    pub output: JoinFormat,
+    /// When to use colours; NO_COLOR turns them off
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Print addresses without pod names
+    #[arg(short, long, overrides_with = "numeric")]
+    pub numeric: bool,
+}
+
+/// Output formats of `join`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum JoinFormat {
+    /// Paths for humans, with TCP's numbers as they are: a bucket does not see where they begin
+    Text,
+    /// One JSON object for each path
+    Json,
 }
 
 fn run_name(name: &str) -> Result<String, String> {

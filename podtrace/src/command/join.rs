@@ -16,11 +16,17 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use jiff::tz::TimeZone;
 use tokio::runtime::{Builder, Runtime};
 
-use super::{FINE, INTERRUPTED, stop::stop_on_signal};
+use super::{FINE, INTERRUPTED, stop::stop_on_signal, use_color, width};
 use crate::{
-    cli::JoinArgs,
+    cli::{JoinArgs, JoinFormat},
+    output::{
+        json::Json,
+        render::Render,
+        text::{TcpNumbers, Text, TextOptions},
+    },
     queue::{Queue, Received, follow},
     signals::Stop,
     sink,
@@ -197,6 +203,24 @@ fn join(setup: &Setup, runtime: &Runtime) -> anyhow::Result<Account> {
         }
     }
     failed.map_or(Ok(all), Err)
+}
+
+/// How paths are shown.
+fn format(args: &JoinArgs) -> Box<dyn Render> {
+    match args.output {
+        JoinFormat::Text if args.write.is_none() => {
+            let options = TextOptions {
+                color: use_color(args.color),
+                numeric: args.numeric,
+                // The packets of a connection are in several buckets, its begin in one.
+                tcp: TcpNumbers::Absolute,
+                width: width(),
+                ..TextOptions::default()
+            };
+            Box::new(Text::new(options, TimeZone::system()))
+        }
+        JoinFormat::Text | JoinFormat::Json => Box::new(Json::new(0)),
+    }
 }
 
 /// Tells what became of the hops.

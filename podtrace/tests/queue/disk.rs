@@ -16,9 +16,7 @@ use nix::{
 };
 
 use super::{
-    DEADLINE, Running,
-    broker::Broker,
-    files, in_words, joined, podtrace, publisher, replayed,
+    DEADLINE, Running, broker::Broker, files, in_words, joined, podtrace, publisher, replayed,
     session::RECORDED,
 };
 

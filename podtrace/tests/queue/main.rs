@@ -164,6 +164,40 @@ fn paths_are_those_of_replay() {
     assert_eq!(again, words);
 }
 
+/// On standard output, as text or as JSON; a file is always in JSON.
+#[test]
+fn paths_are_printed() {
+    let broker = Broker::start();
+    for file in RECORDED {
+        let (code, words) = publisher(&broker, file).end();
+        assert_eq!(code, Some(0), "{words}");
+    }
+    let printed = |options: &[&str]| {
+        let mut command = podtrace();
+        command.args(["join", "--nats", &broker.url(), "--nodes", "2"]);
+        let output = command.args(options).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), text, words)
+    };
+    let expected = in_words(&replayed());
+    let (code, json, words) = printed(&["-o", "json"]);
+    assert_eq!(code, Some(0), "{words}");
+    assert_eq!(in_words(&paths(&json)), expected);
+    let (code, text, words) = printed(&["--color", "never"]);
+    assert_eq!(code, Some(0), "{words}");
+    let is_header = |line: &&str| !line.starts_with(' ');
+    assert_eq!(text.lines().filter(is_header).count(), expected.len());
+    for path in replayed() {
+        let what = path["what"].as_str().unwrap();
+        let first: Vec<_> = what.split(' ').take(2).collect();
+        assert!(text.contains(&first.join(" ")), "{what}");
+    }
+    let (code, _, words) = printed(&["-o", "text", "--write", "a"]);
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains("cannot be used with"), "{words}");
+}
+
 /// The server and the joiner are killed in the midst, and another joiner takes over, which waited.
 #[test]
 fn nothing_is_lost_or_doubled_when_all_are_killed() {

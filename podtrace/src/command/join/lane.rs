@@ -9,6 +9,7 @@ use tokio::runtime::Handle;
 use super::{
     Setup, WAITING,
     demux::{Demux, Message, Shared, Side, decoder},
+    format,
     ledger::{Account, Goal, Ledger},
     store::{Progress, Store},
 };
@@ -107,6 +108,7 @@ fn join(
         buckets: Buckets::new(setup.buckets),
         bucket,
         every: setup.args.every,
+        format: format(&setup.args),
         store: store.zip(setup.room.clone()),
         stop: setup.stop.clone(),
     };

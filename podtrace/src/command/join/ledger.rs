@@ -20,7 +20,7 @@ use super::{
 use crate::{
     bucket::Buckets,
     model::event::Event,
-    output::{json::Json, render::Render as _},
+    output::render::Render,
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure, Tick},
     signals::Stop,
@@ -43,6 +43,7 @@ pub(super) struct Goal {
     pub(super) buckets: Buckets,
     pub(super) bucket: u16,
     pub(super) every: Duration,
+    pub(super) format: Box<dyn Render>,
     /// None for standard output.
     pub(super) store: Option<(Store, Room)>,
     pub(super) stop: Stop,
@@ -78,7 +79,7 @@ impl Account {
 struct Ended {
     id: u64,
     /// None if another bucket shows it.
-    line: Option<String>,
+    text: Option<String>,
     hops: Vec<HopId>,
 }
 
@@ -88,7 +89,6 @@ pub(super) struct Ledger {
     names: Arc<[String]>,
     shared: Arc<Shared>,
     progress: Progress,
-    json: Json,
     /// The hops of paths that have not ended, with the time of the last.
     open: BTreeMap<u64, (Vec<HopId>, u64)>,
     ended: Vec<Ended>,
@@ -121,7 +121,6 @@ impl Ledger {
             names,
             shared,
             progress,
-            json: Json::new(0),
             open: BTreeMap::new(),
             ended: Vec::new(),
             several: HashMap::new(),
@@ -143,12 +142,12 @@ impl Ledger {
         self.goal.stop.is_set() && !self.shared.has_ended.load(Ordering::Acquire)
     }
 
-    fn end(&mut self, id: u64, line: Option<String>) {
+    fn end(&mut self, id: u64, text: Option<String>) {
         let hops = self.open.remove(&id).map(|(hops, _)| hops);
-        self.bytes += line.as_ref().map_or(0, String::len);
+        self.bytes += text.as_ref().map_or(0, String::len);
         self.ended.push(Ended {
             id,
-            line,
+            text,
             hops: hops.unwrap_or_default(),
         });
     }
@@ -200,11 +199,11 @@ impl Ledger {
         let (kept, ended): (Vec<_>, Vec<_>) =
             ended.into_iter().partition(|path| held.contains(&path.id));
         self.ended = kept;
-        let (mut lines, mut done) = (String::new(), HashMap::new());
+        let (mut text, mut done) = (String::new(), HashMap::new());
         for path in &ended {
-            let is_shown = path.line.is_some();
-            if let Some(line) = &path.line {
-                lines.push_str(line);
+            let is_shown = path.text.is_some();
+            if let Some(own) = &path.text {
+                text.push_str(own);
                 self.progress.totals.paths += 1;
             }
             for hop in &path.hops {
@@ -218,7 +217,7 @@ impl Ledger {
                 false => self.progress.totals.halos += 1,
             }
         }
-        let kept = self.ended.iter().filter_map(|path| path.line.as_ref());
+        let kept = self.ended.iter().filter_map(|path| path.text.as_ref());
         self.bytes = kept.map(String::len).sum();
         let late = mem::take(&mut self.late);
         let has_news = self.advance(done.into_keys(), late);
@@ -235,9 +234,9 @@ impl Ledger {
         self.progress.file += 1;
         let written = match &self.goal.store {
             Some((store, room)) => {
-                room.wait_for(&self.goal.stop, || store.add(&lines, &self.progress))
+                room.wait_for(&self.goal.stop, || store.add(&text, &self.progress))
             }
-            None => io::stdout().lock().write_all(lines.as_bytes()),
+            None => io::stdout().lock().write_all(text.as_bytes()),
         };
         self.written = Instant::now();
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
@@ -336,14 +335,14 @@ impl Consumer for Ledger {
         if self.is_cut() {
             return;
         }
-        let goal = &self.goal;
+        let goal = &mut self.goal;
         let owner = goal.buckets.owner(&path.packet, path.payload.as_deref());
-        let line = (owner == goal.bucket).then(|| {
-            let mut line = String::new();
-            self.json.path(&mut line, path, world);
-            line
+        let text = (owner == goal.bucket).then(|| {
+            let mut text = String::new();
+            goal.format.path(&mut text, path, world);
+            text
         });
-        self.end(path.id, line);
+        self.end(path.id, text);
     }
 
     fn on_tick(&mut self, tick: &Tick<'_>, _: &World) -> Vec<String> {

@@ -145,9 +145,9 @@ impl Store {
     }
 
     /// Adds a file.
-    pub(super) fn add(&self, lines: &str, progress: &Progress) -> io::Result<()> {
+    pub(super) fn add(&self, text: &str, progress: &Progress) -> io::Result<()> {
         let part = self.folder.join(format!(".{}part", self.begin()));
-        if let Err(error) = write(&part, lines, progress) {
+        if let Err(error) = write(&part, text, progress) {
             // Others may need the room that it takes; it fails where it is not there.
             let _ = fs::remove_file(&part);
             return Err(error);
@@ -158,9 +158,9 @@ impl Store {
     }
 }
 
-fn write(part: &Path, lines: &str, progress: &Progress) -> io::Result<()> {
+fn write(part: &Path, text: &str, progress: &Progress) -> io::Result<()> {
     let mut file = File::create(part)?;
-    file.write_all(lines.as_bytes())?;
+    file.write_all(text.as_bytes())?;
     let mut last = serde_json::to_vec(progress)?;
     last.push(b'\n');
     file.write_all(&last)?;
