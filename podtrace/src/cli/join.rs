@@ -4,8 +4,8 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 
 use super::{
-    Color,
-    parse::{duration, number},
+    Color, StoreArgs,
+    parse::{duration, number, pool},
 };
 use crate::bucket::BUCKETS_MAX;
 
@@ -50,9 +50,20 @@ pub struct JoinArgs {
     /// standard output, where what was written before a crash comes again]
     #[arg(short, long, value_name = "DIR")]
     pub write: Option<PathBuf>,
-    /// Write a file so often
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
-    pub every: Duration,
+    /// Write a file so often [default: 5s, with --lake 1m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub every: Option<Duration>,
+    /// Write hops and paths into a lake instead, as export --lake does, each once whatever happens:
+    /// s3://bucket/prefix, gs://, az:// or a folder. The directory of --write has what is known of
+    /// them, and files on their way
+    #[arg(long, value_name = "URL", requires = "write")]
+    pub lake: Option<String>,
+    /// With --lake: the name of the nodes' pool
+    #[arg(long, value_name = "NAME", default_value = "default", value_parser = pool)]
+    pub pool: String,
+    /// How the lake is reached.
+    #[command(flatten)]
+    pub store: StoreArgs,
     /// Output format of standard output: files are in JSON
     #[arg(
         short,

@@ -1,8 +1,10 @@
 //! `podtrace join`: the paths of many nodes' packets, from a queue; and `podtrace publish`, which
 //! puts a node's session into it.
+mod cut;
 mod demux;
 mod lane;
 mod ledger;
+mod output;
 mod publish;
 mod room;
 mod store;
@@ -22,6 +24,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::{FINE, INTERRUPTED, stop::stop_on_signal, use_color, width};
 use crate::{
     cli::{JoinArgs, JoinFormat},
+    lake::{Lake, Open},
     output::{
         json::Json,
         render::Render,
@@ -100,6 +103,7 @@ struct Setup {
     buckets: u16,
     /// Of the directory, if there is one.
     room: Option<Room>,
+    lake: Option<Lake>,
     stop: Stop,
 }
 
@@ -107,6 +111,12 @@ struct Setup {
 pub(super) fn run(args: &JoinArgs) -> anyhow::Result<u8> {
     let stop = stop_on_signal()?;
     let runtime = runtime()?;
+    let how = Open {
+        make: true,
+        patience: args.store.retry_for,
+    };
+    let lake = args.lake.as_ref().map(|url| Lake::open(url, how));
+    let lake = lake.transpose()?;
     let queue = runtime.block_on(Queue::connect(&args.queue.nats, &args.queue.run))?;
     let contexts = Contexts::default();
     let (known, subject) = (contexts.clone(), queue.contexts());
@@ -131,6 +141,7 @@ pub(super) fn run(args: &JoinArgs) -> anyhow::Result<u8> {
         sessions,
         buckets,
         room: args.write.as_deref().map(Room::of),
+        lake,
         stop,
     };
     let joined = join(&setup, &runtime);

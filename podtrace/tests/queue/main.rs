@@ -7,8 +7,12 @@
 
 mod broker;
 mod disk;
+mod lake;
 mod many;
+mod run;
 mod session;
+#[path = "../common/storage.rs"]
+mod storage;
 
 use std::{
     collections::BTreeMap,
@@ -23,14 +27,12 @@ use std::{
 use serde_json::Value;
 
 use broker::Broker;
-use session::{RECORDED, folder, halves};
+use session::{RECORDED, halves};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn podtrace() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_podtrace"));
-    command.arg("--no-config").current_dir(folder());
-    command
+    run::podtrace(&[])
 }
 
 /// A process that a failed test does not leave behind.

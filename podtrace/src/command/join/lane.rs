@@ -1,20 +1,26 @@
 //! Joins one bucket, from the place where it was left.
 use std::{
+    hash::{BuildHasher as _, RandomState},
     sync::{Arc, mpsc::sync_channel},
     thread,
+    time::Duration,
 };
 
+use anyhow::{Context as _, bail};
 use tokio::runtime::Handle;
 
 use super::{
     Setup, WAITING,
+    cut::Form,
     demux::{Demux, Message, Shared, Side, decoder},
     format,
     ledger::{Account, Goal, Ledger},
-    store::{Progress, Store},
+    output::{Output, Stored},
+    store::{Progress, Sent, Store},
 };
 use crate::{
     bucket::Buckets,
+    cli::JoinArgs,
     packet::key_payload,
     queue::{Received, follow},
     replay::{
@@ -23,38 +29,89 @@ use crate::{
         player::Player,
     },
     session::reader::ReaderOptions,
+    text::escape::shown,
     wire::{done::Done, relay::Relay},
 };
 
+/// How often paths are printed, and files written: of those of a lake, fewer are better.
+const PRINTED: Duration = Duration::from_millis(100);
+const WRITTEN: Duration = Duration::from_secs(5);
+const SENT: Duration = Duration::from_secs(60);
+
+fn every(args: &JoinArgs) -> Duration {
+    let usual = match (&args.write, &args.lake) {
+        (None, _) => return PRINTED,
+        (_, None) => WRITTEN,
+        (_, Some(_)) => SENT,
+    };
+    args.every.unwrap_or(usual)
+}
+
 /// Joins a bucket to its end; returns what became of its hops, in all.
 pub(super) fn run(bucket: u16, setup: &Setup, runtime: &Handle) -> anyhow::Result<Account> {
-    let folder = setup.args.write.as_deref();
-    let store = match folder {
-        Some(folder) => match Store::open(folder, bucket, &setup.stop)? {
-            Some(store) => Some(store),
-            None => return Ok(Account::default()),
-        },
-        None => None,
+    let Some(room) = &setup.room else {
+        let begin = (Output::Printed, Progress::default());
+        return join(bucket, setup, runtime, begin);
     };
-    let progress = match &store {
-        Some(store) => store.progress()?,
-        None => None,
+    let folder = room.folder();
+    let Some(store) = Store::open(folder, bucket, &setup.stop)? else {
+        return Ok(Account::default());
     };
-    let progress = progress.unwrap_or_default();
+    let progress = store.progress()?;
+    let progress = continued(progress, bucket, setup)
+        .with_context(|| format!("bucket {bucket} of {}", shown(folder)))?;
+    store.discard_after(progress.file)?;
+    let lake = setup.lake.clone();
+    let stored = Stored {
+        store,
+        room: room.clone(),
+        lake: lake.map(|lake| (lake, runtime.clone())),
+        stop: setup.stop.clone(),
+    };
+    stored.send(&progress)?;
     if progress.is_last {
         return Ok(Account {
             totals: progress.totals,
             unwritten: None,
         });
     }
-    join(bucket, setup, runtime, (store, progress))
+    join(bucket, setup, runtime, (Output::Stored(stored), progress))
+}
+
+/// How far a bucket has come, where it goes on.
+fn continued(progress: Option<Progress>, bucket: u16, setup: &Setup) -> anyhow::Result<Progress> {
+    let Some(progress) = progress else {
+        return Ok(Progress {
+            lake: setup.lake.as_ref().map(|lake| Sent {
+                lake: lake.name.clone(),
+                session: unique(&setup.args.queue.run, bucket),
+                files: Vec::new(),
+            }),
+            ..Progress::default()
+        });
+    };
+    let before = progress.lake.as_ref().map(|sent| &sent.lake);
+    match before {
+        same if same == setup.lake.as_ref().map(|lake| &lake.name) => Ok(progress),
+        Some(before) => bail!("it is joined into {before}\nhint: go on with --lake {before}"),
+        None => {
+            bail!("it is joined into files\nhint: go on without --lake, or in another directory")
+        }
+    }
+}
+
+/// A name for what is joined of a bucket into a lake: the same run may be joined again elsewhere.
+fn unique(run: &str, bucket: u16) -> String {
+    // Seeded anew each time.
+    let chance = RandomState::new().hash_one(bucket);
+    format!("{run}-{bucket}-{chance:016x}")
 }
 
 fn join(
     bucket: u16,
     setup: &Setup,
     runtime: &Handle,
-    (store, progress): (Option<Store>, Progress),
+    (output, progress): (Output, Progress),
 ) -> anyhow::Result<Account> {
     let shared = Arc::new(Shared::default());
     let clocks = Clocks::queued(setup.sessions.len());
@@ -107,9 +164,15 @@ fn join(
     let goal = Goal {
         buckets: Buckets::new(setup.buckets),
         bucket,
-        every: setup.args.every,
-        format: format(&setup.args),
-        store: store.zip(setup.room.clone()),
+        every: every(&setup.args),
+        form: match &progress.lake {
+            Some(Sent { session, .. }) => Form::Rows {
+                session: session.clone(),
+                pool: setup.args.pool.clone(),
+            },
+            None => Form::Text(format(&setup.args)),
+        },
+        output,
         stop: setup.stop.clone(),
     };
     let ledger = Ledger::new(

@@ -6,21 +6,21 @@
 //! been no others.
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    io::{self, Write as _},
-    mem,
+    io, mem,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use super::{
+    cut::{Cut, Form, HopId, Shown},
     demux::Shared,
-    room::{Room, is_full},
-    store::{Progress, Store, Totals},
+    output::Output,
+    room::is_full,
+    store::{Progress, Totals},
 };
 use crate::{
     bucket::Buckets,
     model::event::Event,
-    output::render::Render,
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure, Tick},
     signals::Stop,
@@ -28,24 +28,19 @@ use crate::{
     world::World,
 };
 
-/// Bytes that are written before it is time to.
-const BYTES: usize = 8 << 20;
 /// After so long, no path goes on: what has none is done, in nanoseconds.
 const FORGOTTEN_NS: u64 = 60_000_000_000;
-/// How often paths are printed, where there are no files.
-const PRINTED: Duration = Duration::from_millis(100);
-
-/// A hop: the number of its session, and its own there.
-type HopId = (usize, u64);
+/// Paths that have ended before it is looked which of them others hold back.
+const SETTLED: usize = 512;
 
 /// What is shown, and where.
 pub(super) struct Goal {
     pub(super) buckets: Buckets,
     pub(super) bucket: u16,
+    /// How often paths are written.
     pub(super) every: Duration,
-    pub(super) format: Box<dyn Render>,
-    /// None for standard output.
-    pub(super) store: Option<(Store, Room)>,
+    pub(super) form: Form,
+    pub(super) output: Output,
     pub(super) stop: Stop,
 }
 
@@ -79,7 +74,7 @@ impl Account {
 struct Ended {
     id: u64,
     /// None if another bucket shows it.
-    text: Option<String>,
+    shown: Option<Shown>,
     hops: Vec<HopId>,
 }
 
@@ -91,10 +86,13 @@ pub(super) struct Ledger {
     progress: Progress,
     /// The hops of paths that have not ended, with the time of the last.
     open: BTreeMap<u64, (Vec<HopId>, u64)>,
+    /// Paths that have ended, and the number of those that were held back when they were looked at.
     ended: Vec<Ended>,
+    held: usize,
     /// The paths of hops that several have.
     several: HashMap<HopId, Vec<u64>>,
-    bytes: usize,
+    /// What is written next.
+    cut: Cut,
     newest_packet: u64,
     now_ns: u64,
     written: Instant,
@@ -117,14 +115,15 @@ impl Ledger {
         Self {
             newest_packet: progress.next_packet.max(1) - 1,
             account: Arc::new(Mutex::new(account)),
+            cut: goal.form.begin(),
             goal,
             names,
             shared,
             progress,
             open: BTreeMap::new(),
             ended: Vec::new(),
+            held: 0,
             several: HashMap::new(),
-            bytes: 0,
             now_ns: 0,
             written: Instant::now(),
             failure: Failure::default(),
@@ -142,22 +141,17 @@ impl Ledger {
         self.goal.stop.is_set() && !self.shared.has_ended.load(Ordering::Acquire)
     }
 
-    fn end(&mut self, id: u64, text: Option<String>) {
+    fn end(&mut self, id: u64, shown: Option<Shown>) {
         let hops = self.open.remove(&id).map(|(hops, _)| hops);
-        self.bytes += text.as_ref().map_or(0, String::len);
         self.ended.push(Ended {
             id,
-            text,
+            shown,
             hops: hops.unwrap_or_default(),
         });
     }
 
     fn write_if_due(&mut self) {
-        let every = match self.goal.store {
-            Some(_) => self.goal.every,
-            None => PRINTED,
-        };
-        if self.written.elapsed() >= every || self.bytes >= BYTES {
+        if self.written.elapsed() >= self.goal.every || self.cut.is_full() {
             let written = self.write(false);
             self.failure.record(written);
         }
@@ -188,37 +182,40 @@ impl Ledger {
         }
     }
 
+    /// Puts the paths that have ended and are not held back into what is written next: nothing that
+    /// comes later belongs to them.
+    fn settle(&mut self) -> io::Result<()> {
+        let held = self.held_back();
+        let ended = mem::take(&mut self.ended);
+        let (kept, ended): (Vec<_>, Vec<_>) =
+            ended.into_iter().partition(|path| held.contains(&path.id));
+        self.held = kept.len();
+        self.ended = kept;
+        for Ended { shown, hops, .. } in ended {
+            for hop in &hops {
+                self.several.remove(hop);
+            }
+            self.cut.add(shown, hops).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
     /// Writes the paths that have ended, and how far that is.
     fn write(&mut self, is_last: bool) -> io::Result<()> {
         if self.is_over() {
             return Ok(());
         }
         self.end_forgotten(is_last);
-        let held = self.held_back();
-        let ended = mem::take(&mut self.ended);
-        let (kept, ended): (Vec<_>, Vec<_>) =
-            ended.into_iter().partition(|path| held.contains(&path.id));
-        self.ended = kept;
-        let (mut text, mut done) = (String::new(), HashMap::new());
-        for path in &ended {
-            let is_shown = path.text.is_some();
-            if let Some(own) = &path.text {
-                text.push_str(own);
-                self.progress.totals.paths += 1;
-            }
-            for hop in &path.hops {
-                *done.entry(*hop).or_insert(false) |= is_shown;
-            }
-        }
-        for (hop, is_shown) in &done {
-            self.several.remove(hop);
+        self.settle()?;
+        let mut cut = mem::replace(&mut self.cut, self.goal.form.begin());
+        let done = mem::take(&mut cut.done);
+        self.progress.totals.paths += cut.paths;
+        for is_shown in done.values() {
             match is_shown {
                 true => self.progress.totals.joined += 1,
                 false => self.progress.totals.halos += 1,
             }
         }
-        let kept = self.ended.iter().filter_map(|path| path.text.as_ref());
-        self.bytes = kept.map(String::len).sum();
         let late = mem::take(&mut self.late);
         let has_news = self.advance(done.into_keys(), late);
         if !has_news && !is_last {
@@ -232,12 +229,7 @@ impl Ledger {
         }
         self.progress.kind = "progress".to_owned();
         self.progress.file += 1;
-        let written = match &self.goal.store {
-            Some((store, room)) => {
-                room.wait_for(&self.goal.stop, || store.add(&text, &self.progress))
-            }
-            None => io::stdout().lock().write_all(text.as_bytes()),
-        };
+        let written = self.goal.output.write(cut, &mut self.progress);
         self.written = Instant::now();
         let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         match written {
@@ -259,7 +251,7 @@ impl Ledger {
     /// Whether something could not be written: what is known of its hops must not be written either.
     fn is_over(&self) -> bool {
         let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
-        account.unwritten.is_some()
+        self.failure.has_failed() || account.unwritten.is_some()
     }
 
     /// Takes note that hops are done; returns whether there is anything new.
@@ -337,12 +329,12 @@ impl Consumer for Ledger {
         }
         let goal = &mut self.goal;
         let owner = goal.buckets.owner(&path.packet, path.payload.as_deref());
-        let text = (owner == goal.bucket).then(|| {
-            let mut text = String::new();
-            goal.format.path(&mut text, path, world);
-            text
-        });
-        self.end(path.id, text);
+        let shown = (owner == goal.bucket).then(|| goal.form.show(path, world));
+        self.end(path.id, shown);
+        if self.ended.len() >= SETTLED + 2 * self.held && !self.is_over() {
+            let settled = self.settle();
+            self.failure.record(settled);
+        }
     }
 
     fn on_tick(&mut self, tick: &Tick<'_>, _: &World) -> Vec<String> {
@@ -359,7 +351,7 @@ impl Consumer for Ledger {
     }
 
     fn is_waiting(&self) -> bool {
-        !self.ended.is_empty()
+        !self.ended.is_empty() || !self.cut.done.is_empty()
     }
 
     fn has_failed(&self) -> bool {

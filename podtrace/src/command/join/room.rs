@@ -15,8 +15,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 /// The room in a directory, for all buckets that are written there.
 #[derive(Clone)]
 pub(super) struct Room {
-    /// The directory, safe to show.
-    folder: Arc<str>,
+    folder: Arc<Path>,
     /// How many buckets wait for room.
     waiting: Arc<Mutex<usize>>,
 }
@@ -24,9 +23,14 @@ pub(super) struct Room {
 impl Room {
     pub(super) fn of(folder: &Path) -> Self {
         Self {
-            folder: shown(folder).into(),
+            folder: folder.into(),
             waiting: Arc::default(),
         }
+    }
+
+    /// The directory.
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// Tries until there is room, or until it is to stop. What else fails is told at once.
@@ -61,7 +65,7 @@ impl Room {
             if *waiting == 0 {
                 sink::tell(&format!(
                     "no space in {}: paths wait for it, and what comes meanwhile stays in the queue",
-                    self.folder
+                    shown(&*self.folder)
                 ));
             }
             *waiting += 1;
@@ -75,7 +79,7 @@ impl Room {
             if *waiting == 0 && is_written {
                 sink::tell(&format!(
                     "there is space in {} again: what has waited is written",
-                    self.folder
+                    shown(&*self.folder)
                 ));
             }
         });
