@@ -3,7 +3,9 @@
 mod cut;
 mod demux;
 mod lane;
+mod late;
 mod ledger;
+mod message;
 mod output;
 mod publish;
 mod room;
@@ -33,11 +35,11 @@ use crate::{
     queue::{Queue, Received, follow},
     signals::Stop,
     sink,
-    text::{count::counted, escape::shown},
+    text::{count::counted, escape::shown, sanitize::sanitize},
     wire::message::Context,
 };
-use demux::Message;
 use ledger::{Account, Unwritten};
+use message::Message;
 pub(super) use publish::run as publish;
 use room::Room;
 use store::Totals;
@@ -55,6 +57,10 @@ struct Contexts(Arc<Mutex<Known>>);
 struct Known {
     all: Vec<Arc<Context>>,
     takers: Vec<SyncSender<Message>>,
+    /// The sessions that have begun.
+    sessions: BTreeSet<String>,
+    /// How many buckets there are; none before the first session.
+    buckets: Option<u16>,
 }
 
 impl Contexts {
@@ -64,12 +70,30 @@ impl Contexts {
 
     fn add(&self, context: Context) {
         let context = Arc::new(context);
-        let takers = self.change(|known| {
+        let taken = self.change(|known| {
+            let buckets = *known.buckets.get_or_insert(context.buckets);
+            if context.buckets != buckets {
+                return Err(buckets);
+            }
+            let is_new = context.number == 0 && known.sessions.insert(context.session.clone());
             known.all.push(Arc::clone(&context));
-            known.takers.clone()
+            Ok((is_new, known.takers.clone()))
         });
-        for taker in takers {
-            let _ended = taker.send(Message::Context(Arc::clone(&context)));
+        let name = sanitize(&context.session);
+        match taken {
+            Ok((is_new, takers)) => {
+                if is_new && !takers.is_empty() {
+                    sink::tell(&format!("session {name} has begun: it is joined, too"));
+                }
+                for taker in takers {
+                    let _ended = taker.send(Message::Context(Arc::clone(&context)));
+                }
+            }
+            Err(buckets) if context.number == 0 => sink::tell(&format!(
+                "session {name} is left out: it is published into {} buckets, the others into {buckets}",
+                context.buckets
+            )),
+            Err(_) => {}
         }
     }
 
@@ -81,14 +105,9 @@ impl Contexts {
         })
     }
 
-    /// The sessions that have begun, and how many buckets there are.
-    fn sessions(&self) -> (BTreeSet<String>, u16) {
-        self.change(|known| {
-            let begun = known.all.iter().filter(|context| context.number == 0);
-            let names = begun.map(|context| context.session.clone()).collect();
-            let buckets = known.all.first().map_or(0, |context| context.buckets);
-            (names, buckets)
-        })
+    /// The sessions that have begun.
+    fn sessions(&self) -> BTreeSet<String> {
+        self.change(|known| known.sessions.clone())
     }
 }
 
@@ -98,8 +117,6 @@ struct Setup {
     queue: Queue,
     contexts: Contexts,
     args: Arc<JoinArgs>,
-    /// The names of the sessions, in order.
-    sessions: Arc<[String]>,
     buckets: u16,
     /// Of the directory, if there is one.
     room: Option<Room>,
@@ -131,14 +148,13 @@ pub(super) fn run(args: &JoinArgs) -> anyhow::Result<u8> {
             true
         },
     ));
-    let Some((sessions, buckets)) = wait_for_nodes(&contexts, args.nodes, &stop)? else {
+    let Some(buckets) = wait_for_nodes(&contexts, args.nodes, &stop)? else {
         return Ok(INTERRUPTED);
     };
     let setup = Setup {
         queue,
         contexts,
         args: Arc::new(args.clone()),
-        sessions,
         buckets,
         room: args.write.as_deref().map(Room::of),
         lake,
@@ -146,8 +162,20 @@ pub(super) fn run(args: &JoinArgs) -> anyhow::Result<u8> {
     };
     let joined = join(&setup, &runtime);
     runtime.shutdown_background();
-    let Account { totals, unwritten } = joined?;
+    let Account {
+        sessions,
+        totals,
+        unwritten,
+    } = joined?;
     tell(&totals);
+    let joined = sessions.unwrap_or_default();
+    let more = setup.contexts.sessions().difference(&joined).count() as u64;
+    if more > 0 && !setup.stop.is_set() {
+        let more = counted(more, "session");
+        sink::tell(&format!(
+            "{more} began when others had ended: start it again to join them, too"
+        ));
+    }
     match (unwritten, &args.write) {
         (Some(unwritten), Some(folder)) => Err(not_written(unwritten, folder)),
         _ => Ok(FINE),
@@ -170,16 +198,13 @@ fn runtime() -> anyhow::Result<Runtime> {
     builder.build().context("failed to start the runtime")
 }
 
-/// The sessions of so many nodes, once they have begun; none if a signal came first.
-fn wait_for_nodes(
-    contexts: &Contexts,
-    nodes: usize,
-    stop: &Stop,
-) -> anyhow::Result<Option<(Arc<[String]>, u16)>> {
+/// Waits until so many nodes have begun; returns into how many buckets they publish, none if a signal
+/// came first.
+fn wait_for_nodes(contexts: &Contexts, nodes: usize, stop: &Stop) -> anyhow::Result<Option<u16>> {
     while !stop.is_set() {
-        let (sessions, buckets) = contexts.sessions();
-        if sessions.len() >= nodes {
-            return Ok(Some((sessions.into_iter().collect(), buckets)));
+        let (sessions, buckets) = contexts.change(|known| (known.sessions.len(), known.buckets));
+        if sessions >= nodes {
+            return Ok(buckets.or(Some(0)));
         }
         stop.sleep(PAUSE)?;
     }

@@ -8,6 +8,7 @@
 mod broker;
 mod disk;
 mod lake;
+mod late;
 mod many;
 mod run;
 mod session;
@@ -109,8 +110,12 @@ fn joined(out: &Path) -> Vec<Value> {
 }
 
 fn replayed() -> Vec<Value> {
+    replayed_of(&RECORDED.map(Path::new))
+}
+
+fn replayed_of(files: &[&Path]) -> Vec<Value> {
     let mut command = podtrace();
-    command.args(["replay", "-o", "json"]).args(RECORDED);
+    command.args(["replay", "-o", "json"]).args(files);
     paths(&String::from_utf8(command.output().unwrap().stdout).unwrap())
 }
 

@@ -1,8 +1,7 @@
 //! What is written next: paths that no other holds back, and what is known of their hops.
-use std::collections::HashMap;
-
 use crate::{
     lake::{Making, Rows},
+    map::Map,
     output::render::Render,
     path::Path,
     world::World,
@@ -37,7 +36,7 @@ pub(super) struct Cut {
     pub(super) files: Option<Making>,
     pub(super) paths: u64,
     /// The hops, and whether they are in a path that is shown.
-    pub(super) done: HashMap<HopId, bool>,
+    pub(super) done: Map<HopId, bool>,
 }
 
 impl Form {

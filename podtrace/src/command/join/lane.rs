@@ -1,20 +1,25 @@
 //! Joins one bucket, from the place where it was left.
 use std::{
     hash::{BuildHasher as _, RandomState},
-    sync::{Arc, mpsc::sync_channel},
+    sync::{
+        Arc, PoisonError,
+        mpsc::{channel, sync_channel},
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, bail};
 use tokio::runtime::Handle;
 
 use super::{
-    Setup, WAITING,
+    PAUSE, Setup, WAITING,
     cut::Form,
-    demux::{Demux, Message, Shared, Side, decoder},
+    demux::{Demux, GIVE_UP, Shared, Side, decoder},
     format,
+    late::Late,
     ledger::{Account, Goal, Ledger},
+    message::Message,
     output::{Output, Stored},
     store::{Progress, Sent, Store},
 };
@@ -58,7 +63,7 @@ pub(super) fn run(bucket: u16, setup: &Setup, runtime: &Handle) -> anyhow::Resul
         return Ok(Account::default());
     };
     let progress = store.progress()?;
-    let progress = continued(progress, bucket, setup)
+    let mut progress = continued(progress, bucket, setup)
         .with_context(|| format!("bucket {bucket} of {}", shown(folder)))?;
     store.discard_after(progress.file)?;
     let lake = setup.lake.clone();
@@ -69,12 +74,19 @@ pub(super) fn run(bucket: u16, setup: &Setup, runtime: &Handle) -> anyhow::Resul
         stop: setup.stop.clone(),
     };
     stored.send(&progress)?;
-    if progress.is_last {
+    wait_for_sessions(&progress, setup)?;
+    let known = &progress.sessions;
+    let mut sessions = setup.contexts.sessions().into_iter();
+    if progress.is_last && sessions.all(|name| known.contains_key(&name)) {
         return Ok(Account {
+            sessions: Some(progress.sessions.into_keys().collect()),
             totals: progress.totals,
             unwritten: None,
         });
     }
+    // There may be more by now.
+    progress.is_last = false;
+    progress.totals.published = None;
     join(bucket, setup, runtime, (Output::Stored(stored), progress))
 }
 
@@ -100,6 +112,19 @@ fn continued(progress: Option<Progress>, bucket: u16, setup: &Setup) -> anyhow::
     }
 }
 
+/// Waits until all sessions have come that were joined before: what is known of them starts with them.
+fn wait_for_sessions(progress: &Progress, setup: &Setup) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while !setup.stop.is_set() && begun.elapsed() < GIVE_UP {
+        let sessions = setup.contexts.sessions();
+        if progress.sessions.keys().all(|name| sessions.contains(name)) {
+            break;
+        }
+        setup.stop.sleep(PAUSE)?;
+    }
+    Ok(())
+}
+
 /// A name for what is joined of a bucket into a lake: the same run may be joined again elsewhere.
 fn unique(run: &str, bucket: u16) -> String {
     // Seeded anew each time.
@@ -114,24 +139,33 @@ fn join(
     (output, progress): (Output, Progress),
 ) -> anyhow::Result<Account> {
     let shared = Arc::new(Shared::default());
-    let clocks = Clocks::queued(setup.sessions.len());
+    let names = setup.contexts.sessions();
+    let clocks = Clocks::queued(names.len());
     let options = ReaderOptions {
         key_payload: key_payload(u32::MAX),
         ..ReaderOptions::default()
     };
     let (mut sides, mut sessions) = (Vec::new(), Vec::new());
-    for (number, name) in setup.sessions.iter().enumerate() {
+    for (number, name) in names.iter().enumerate() {
         let done = progress.sessions.get(name).cloned();
         let done = Done::from(done.unwrap_or_default());
         let (relayed, session) = Feed::relay(name, (options.clone(), &clocks), number);
         sides.push(Side::new(Relay::new(bucket, done.clone()), relayed));
         sessions.push((name.clone(), session));
-        shared.change(|state| {
-            state.done.push(done);
-            state.held.push(Default::default());
-        });
+        shared.change(|state| state.add(name, done));
     }
     let (sender, messages) = sync_channel(WAITING);
+    let (newcomers, taken_in) = channel();
+    let late = Late {
+        bucket,
+        options,
+        later: clocks.later(),
+        done: progress.sessions.clone(),
+        newcomers,
+        queue: setup.queue.clone(),
+        runtime: runtime.clone(),
+        messages: sender.clone(),
+    };
     let earlier = setup.contexts.subscribe(sender.clone());
     let subject = setup.queue.hops_of(bucket);
     let take = move |received: Received| {
@@ -145,19 +179,21 @@ fn join(
         take,
     ));
     let demux = Demux {
-        names: Arc::clone(&setup.sessions),
+        numbers: names.into_iter().zip(0..).collect(),
         sides,
         shared: Arc::clone(&shared),
         decoder: decoder()?,
         stop: setup.stop.clone(),
         ended: 0,
+        late,
     };
     let reading = thread::Builder::new().name("demux".into());
     let reading = reading.spawn(move || demux.run(earlier, &messages))?;
     let feeds = sessions.into_iter();
     let feeds = feeds.map(|(name, session)| Feed::relayed(name, session));
     let feeds: Vec<_> = feeds.collect::<Result<_, _>>()?;
-    let cluster = Cluster::new(feeds, clocks);
+    let mut cluster = Cluster::new(feeds, clocks);
+    cluster.newcomers = Some(taken_in);
     let asked = PlayerOptions::default();
     let mut player = Player::live(&asked, cluster, setup.stop.clone())?;
     player.first_packet = progress.next_packet.max(1);
@@ -175,19 +211,15 @@ fn join(
         output,
         stop: setup.stop.clone(),
     };
-    let ledger = Ledger::new(
-        goal,
-        Arc::clone(&setup.sessions),
-        Arc::clone(&shared),
-        progress,
-    );
+    let ledger = Ledger::new(goal, Arc::clone(&shared), progress);
     let account = ledger.account();
     player.run(|_| Ok(vec![Box::new(ledger)]))?;
     if reading.join().is_err() {
         anyhow::bail!("a thread has failed");
     }
-    let account = account.lock();
-    Ok(account
-        .unwrap_or_else(std::sync::PoisonError::into_inner)
-        .clone())
+    let account = account.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Account {
+        sessions: Some(shared.change(|state| state.names.iter().cloned().collect())),
+        ..account.clone()
+    })
 }

@@ -5,7 +5,7 @@
 //! that is not written yet waits for it. So whoever takes over joins the other hops as if there had
 //! been no others.
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeSet, HashSet},
     io, mem,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
@@ -20,11 +20,11 @@ use super::{
 };
 use crate::{
     bucket::Buckets,
+    map::Map,
     model::event::Event,
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure, Tick},
     signals::Stop,
-    wire::done::Done,
     world::World,
 };
 
@@ -47,6 +47,8 @@ pub(super) struct Goal {
 /// What has become of a bucket.
 #[derive(Clone, Default)]
 pub(super) struct Account {
+    /// The sessions that were joined; none if it is not known.
+    pub(super) sessions: Option<BTreeSet<String>>,
     pub(super) totals: Totals,
     pub(super) unwritten: Option<Unwritten>,
 }
@@ -62,6 +64,10 @@ impl Account {
     /// Adds that of another bucket.
     pub(super) fn add(&mut self, other: &Self) {
         self.totals.add(&other.totals);
+        self.sessions = match (self.sessions.take(), &other.sessions) {
+            (Some(all), Some(other)) => Some(&all & other),
+            (all, other) => all.or_else(|| other.clone()),
+        };
         if let Some(other) = other.unwritten {
             let all = self.unwritten.get_or_insert_default();
             all.paths += other.paths;
@@ -81,16 +87,15 @@ struct Ended {
 /// The consumer.
 pub(super) struct Ledger {
     goal: Goal,
-    names: Arc<[String]>,
     shared: Arc<Shared>,
     progress: Progress,
     /// The hops of paths that have not ended, with the time of the last.
-    open: BTreeMap<u64, (Vec<HopId>, u64)>,
+    open: Map<u64, (Vec<HopId>, u64)>,
     /// Paths that have ended, and the number of those that were held back when they were looked at.
     ended: Vec<Ended>,
     held: usize,
     /// The paths of hops that several have.
-    several: HashMap<HopId, Vec<u64>>,
+    several: Map<HopId, Vec<u64>>,
     /// What is written next.
     cut: Cut,
     newest_packet: u64,
@@ -102,28 +107,22 @@ pub(super) struct Ledger {
 }
 
 impl Ledger {
-    pub(super) fn new(
-        goal: Goal,
-        names: Arc<[String]>,
-        shared: Arc<Shared>,
-        progress: Progress,
-    ) -> Self {
+    pub(super) fn new(goal: Goal, shared: Arc<Shared>, progress: Progress) -> Self {
         let account = Account {
             totals: progress.totals.clone(),
-            unwritten: None,
+            ..Account::default()
         };
         Self {
             newest_packet: progress.next_packet.max(1) - 1,
             account: Arc::new(Mutex::new(account)),
             cut: goal.form.begin(),
             goal,
-            names,
             shared,
             progress,
-            open: BTreeMap::new(),
+            open: Map::default(),
             ended: Vec::new(),
             held: 0,
-            several: HashMap::new(),
+            several: Map::default(),
             now_ns: 0,
             written: Instant::now(),
             failure: Failure::default(),
@@ -256,7 +255,7 @@ impl Ledger {
 
     /// Takes note that hops are done; returns whether there is anything new.
     fn advance(&mut self, hops: impl Iterator<Item = HopId>, late: u64) -> bool {
-        let (names, progress) = (&self.names, &mut self.progress);
+        let progress = &mut self.progress;
         let next_packet = self.newest_packet + 1;
         self.shared.change(|state| {
             let mut has_news = late + state.missing + state.unreadable > 0;
@@ -266,18 +265,14 @@ impl Ledger {
                     done.add(number);
                 }
             }
-            let mut from = state.newest + 1;
-            for (held, done) in state.held.iter_mut().zip(&state.done) {
-                *held = held.split_off(&(done.base() + 1));
-                from = held.values().copied().min().unwrap_or(from).min(from);
-            }
-            progress.from_sequence = from;
+            progress.from_sequence = state.first_undone();
             progress.next_packet = next_packet;
             progress.totals.late += late;
             progress.totals.missing += mem::take(&mut state.missing);
             progress.totals.unreadable += mem::take(&mut state.unreadable);
-            let stored = state.done.iter().map(Done::stored);
-            progress.sessions = names.iter().cloned().zip(stored).collect();
+            for (name, done) in state.names.iter().zip(&state.done) {
+                progress.sessions.insert(name.clone(), done.stored());
+            }
             has_news
         })
     }
