@@ -39,7 +39,7 @@ pub use files::{FileArgs, WriteArgs};
 pub use filter::{ChosenArgs, FileFilterArgs, LiveFilterArgs, ScopeArgs, SelectArgs};
 pub use flows::{FlowsArgs, FlowsFormat, FlowsOrder};
 pub use habits::{Flow, HabitArgs, ListArgs, TimeStyle};
-pub use join::{JoinArgs, PublishArgs, QueueArgs};
+pub use join::{JoinArgs, JoinFormat, PublishArgs, QueueArgs};
 pub use lab::{DemoArgs, LabArgs};
 pub use lake::{IntoLakeArgs, LakeArgs, QueryArgs, QueryFormat, StoreArgs};
 pub use manifest::{ManifestArgs, OF_CLUSTER, RuntimeSocket};
@@ -267,15 +267,17 @@ pub enum Command {
   sudo podtrace record -w - | podtrace publish --nats nats://queue:4222 -
   podtrace publish --run incident-7 session.pcapng")]
     Publish(PublishArgs),
-    /// Print the paths of what nodes put into a queue, in JSON
+    /// Print the paths of what nodes put into a queue
     ///
-    /// Joins the hops of all nodes to paths, bucket by bucket. With --write, each path is in one file,
+    /// Joins the hops of all nodes to paths, bucket by bucket, and shows those of a bucket in the order
+    /// in which they end. With --write, each path is in one file, in JSON,
     /// also if a joiner is killed and another takes over: start several with the same directory.
     /// Only in a podtrace that is built with the feature cluster.
     #[command(after_help = "Examples:
   podtrace join --nats nats://queue:4222 --nodes 200 --write paths/
   podtrace join --nodes 200 --buckets 0-3 --write paths/
-  podtrace join --run incident-7 --nodes 1 | jq .")]
+  podtrace join --run incident-7 --nodes 1
+  podtrace join --run incident-7 --nodes 1 -o json | jq .what")]
     Join(JoinArgs),
     /// Print the JSON Schema of what -o json writes
     ///

@@ -75,6 +75,29 @@ pub(crate) enum Value<'a> {
     Text(Cow<'a, str>),
 }
 
+#[cfg(feature = "cluster")]
+impl Value<'_> {
+    pub(crate) fn into_owned(self) -> Value<'static> {
+        match self {
+            Self::Long(number) => Value::Long(number),
+            Self::Time(ns) => Value::Time(ns),
+            Self::Int(number) => Value::Int(number),
+            Self::Flag(flag) => Value::Flag(flag),
+            Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
+        }
+    }
+
+    pub(crate) fn borrowed(&self) -> Value<'_> {
+        match self {
+            Self::Long(number) => Value::Long(*number),
+            Self::Time(ns) => Value::Time(*ns),
+            Self::Int(number) => Value::Int(*number),
+            Self::Flag(flag) => Value::Flag(*flag),
+            Self::Text(text) => Value::Text(Cow::Borrowed(text)),
+        }
+    }
+}
+
 /// An object of the JSON output, or a part of a table's row.
 pub trait Object {
     /// Its name in the documentation.

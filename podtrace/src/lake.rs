@@ -9,6 +9,8 @@ mod expire;
 mod failure;
 mod inside;
 mod layout;
+mod made;
+mod part;
 mod patience;
 mod print;
 mod safe;
@@ -24,6 +26,7 @@ pub(crate) use self::{
     engine::{Engine, Limits, in_words},
     expire::expire,
     inside::inside,
+    made::{Made, Making, Rows},
     print::{Format, Printed},
     store::{Lake, Open},
     writer::{LakeWriter, Source},

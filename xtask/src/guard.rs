@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The stages, each with the traffic that it is measured with.
-const STAGES: [&str; 15] = [
+const STAGES: [&str; 16] = [
     "mixed/decode",
     "mixed/identify",
     "mixed/join",
@@ -31,6 +31,7 @@ const STAGES: [&str; 15] = [
     "mixed/pcapng read",
     "mixed/wire encode",
     "mixed/wire decode",
+    "mixed/wire to paths",
     "mixed/pipeline to text",
     "mixed/pipeline to session",
     "lossy/join",

@@ -17,12 +17,17 @@ use crate::{
 
 const EVENTS: usize = 1_000_000;
 
-/// Writes the stream as pcap, as a session, as text and as JSON, and says how long the pipeline took.
+/// Writes the stream as pcap, as a session, as the sessions of its two nodes, as text and as JSON, and
+/// says how long the pipeline took.
 pub(crate) fn write(dir: &Path) -> Result<()> {
     let input = Input::new(Traffic::Mixed, EVENTS);
     let records = &input.records;
     pcap(&dir.join("stream.pcap"), records)?;
     stages::record(&input, &dir.join("stream.pcapng"))?;
+    for node in [0, 1] {
+        let name = format!("worker{}.pcapng", node + 1);
+        stages::record_of(node, &input, &dir.join(name))?;
+    }
     let batches = crate::batches(records);
     for (name, format) in [
         ("stream.text", crate::text as fn() -> _),

@@ -4,10 +4,12 @@
 //! stream, for `cargo xtask guard` to count its instructions.
 //!
 //! `PODTRACE_STAGES=DIR` writes a million events to DIR instead: as
-//! `stream.pcap`, to time other tools by, as `stream.pcapng`, a session, and what
+//! `stream.pcap`, to time other tools by, as `stream.pcapng`, a session, as
+//! `worker1.pcapng` and `worker2.pcapng`, those of its nodes, and what
 //! the pipeline makes of them as `stream.text` and `stream.json`.
 mod compare;
 mod guard;
+mod joiner;
 mod sent;
 mod stages;
 mod stream;

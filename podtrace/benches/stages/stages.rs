@@ -4,7 +4,7 @@ use std::{hint::black_box, io, path::Path as FilePath};
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use podtrace::{
-    model::{event::Event, tap::TapCounts},
+    model::{event::Event, loss::Missing, origin::Origin, tap::TapCounts},
     output::render::Render,
     packet::key_payload,
     path::{
@@ -12,7 +12,10 @@ use podtrace::{
         builder::Builder,
         ends::{ends, sending},
     },
-    pipeline::Pipeline,
+    pipeline::{
+        Pipeline,
+        consumer::{Consumer as _, Tick},
+    },
     session::{
         files::{FileOptions, Keep, SessionFiles, Target},
         format::{FORMAT, SectionInfo},
@@ -20,6 +23,7 @@ use podtrace::{
         recorder::{Outline, Recorder, RecorderOptions},
     },
     sink::TextSink,
+    update::Update,
     wire::{Batch, Decoder, Hop, Limits, Refused},
     world::World,
 };
@@ -27,10 +31,13 @@ use podtrace_ebpf::{config::SNAPLEN_DEFAULT, record::Record};
 use tempfile::TempDir;
 
 use crate::{
-    BATCH, EPOCH_NS, TIMEOUT_NS, json,
+    BATCH, EPOCH_NS, TIMEOUT_NS, joiner, json,
     stream::{self, Traffic},
     text, world,
 };
+
+/// How often a recording tells until when its packets have come, in nanoseconds.
+const TICK_NS: u64 = 50_000_000;
 
 /// Prepares a stage: all that is not to be measured.
 pub(crate) type Prepare = fn(&Input) -> Result<Run>;
@@ -38,7 +45,7 @@ pub(crate) type Prepare = fn(&Input) -> Result<Run>;
 pub(crate) type Run = Box<dyn FnMut(usize) -> Result<()>>;
 
 /// The stages by name.
-pub(crate) const STAGES: [(&str, Prepare); 11] = [
+pub(crate) const STAGES: [(&str, Prepare); 12] = [
     ("decode", decode),
     ("identify", identify),
     ("join", join_all),
@@ -48,6 +55,7 @@ pub(crate) const STAGES: [(&str, Prepare); 11] = [
     ("pcapng read", read),
     ("wire encode", encode),
     ("wire decode", decode_wire),
+    ("wire to paths", joiner::wire_to_paths),
     ("pipeline to text", pipeline_to_text),
     ("pipeline to session", pipeline_to_session),
 ];
@@ -145,6 +153,10 @@ fn show(input: &Input, mut format: Box<dyn Render>) -> Result<Run> {
 }
 
 fn recorder(path: &FilePath) -> Result<Recorder> {
+    recorder_of(path, "stages", &world::NODE_NAMES)
+}
+
+fn recorder_of(path: &FilePath, session: &str, nodes: &[&str]) -> Result<Recorder> {
     let files = SessionFiles::open(FileOptions {
         target: Target::Path(path.to_owned()),
         rotates: false,
@@ -158,9 +170,9 @@ fn recorder(path: &FilePath) -> Result<Recorder> {
     })?;
     let info = SectionInfo {
         format: FORMAT,
-        session: "stages".to_owned(),
+        session: session.to_owned(),
         sessions: 1,
-        nodes: vec!["k8s-worker1".to_owned(), "k8s-worker2".to_owned()],
+        nodes: nodes.iter().map(ToString::to_string).collect(),
         epoch_ns: EPOCH_NS as i64,
         snaplen: SNAPLEN_DEFAULT,
         hop_timeout_ns: TIMEOUT_NS,
@@ -209,17 +221,53 @@ fn write(input: &Input) -> Result<Run> {
 
 /// Writes a session with all events.
 pub(crate) fn record(input: &Input, path: &FilePath) -> Result<()> {
-    let (mut recorder, world) = (recorder(path)?.patient(), world::world());
-    for (packet, event) in (0..).zip(&captured(input)) {
-        recorder.event(event, packet / 10, &world);
+    finish(recorder(path)?, captured(input).iter(), &world::world())
+}
+
+/// Writes a session with the events of one node, as that records them.
+pub(crate) fn record_of(node: usize, input: &Input, path: &FilePath) -> Result<()> {
+    let name = world::NODE_NAMES[node];
+    let recorder = recorder_of(path, name, &[name])?;
+    let taps = world::number(node, 0)..world::number(node + 1, 0);
+    let mut events = captured(input);
+    events.retain(|event| taps.contains(&event.interface));
+    for event in &mut events {
+        event.interface -= taps.start;
     }
-    recorder.finish(&TapCounts::new(), 1, &world);
+    finish(recorder, events.iter(), &world::of(&[node]))
+}
+
+fn finish<'a>(
+    recorder: Recorder,
+    events: impl Iterator<Item = &'a Event>,
+    world: &World,
+) -> Result<()> {
+    let mut recorder = recorder.patient();
+    let taps = (0..).map_while(|number| Some((number, world.tap_points.get(number)?.clone())));
+    for (number, point) in taps {
+        let update = Update::TapPoint { number, point };
+        recorder.on_update(&Origin::default(), &update, world);
+    }
+    let (taps, mut next_ns) = (TapCounts::new(), 0);
+    for (packet, event) in (0..).zip(events) {
+        if event.ts_ns >= next_ns {
+            next_ns = event.ts_ns + TICK_NS;
+            let tick = Tick {
+                now_ns: event.ts_ns,
+                missing: Missing::default(),
+                taps: &taps,
+            };
+            recorder.on_tick(&tick, world);
+        }
+        recorder.event(event, packet / 10, world);
+    }
+    recorder.finish(&taps, 1, world);
     ensure!(recorder.not_recorded() == 0, "not all is recorded");
     Ok(())
 }
 
 /// Name of the session that is read.
-const FILE: &str = "stages.pcapng";
+pub(crate) const FILE: &str = "stages.pcapng";
 
 fn read(input: &Input) -> Result<Run> {
     let directory = TempDir::new()?;

@@ -31,7 +31,7 @@ pub(crate) const VXLAN: Tap = 5;
 pub(crate) const UPLINK: Tap = 6;
 const TAPS: u32 = 7;
 
-const NODE_NAMES: [&str; 2] = ["k8s-worker1", "k8s-worker2"];
+pub(crate) const NODE_NAMES: [&str; 2] = ["k8s-worker1", "k8s-worker2"];
 
 /// The interface's number in the session.
 pub(crate) fn number(node: usize, tap: Tap) -> u32 {
@@ -75,19 +75,24 @@ pub(crate) fn node_address(node: usize) -> Ipv4Addr {
 
 /// Everything known before the first packet.
 pub(crate) fn world() -> World {
+    of(&[0, 1])
+}
+
+/// What is known of these nodes, which have their numbers in this order.
+pub(crate) fn of(nodes: &[usize]) -> World {
     let mut world = World::default();
-    world.nodes = NODE_NAMES.map(Into::into).into();
-    for node in [0, 1] {
-        add_places(&mut world, node);
+    world.nodes = nodes.iter().map(|node| NODE_NAMES[*node].into()).collect();
+    for (number, node) in nodes.iter().enumerate() {
+        add_places(&mut world, number, *node);
     }
-    take_snapshot(&mut world);
-    for node in [0, 1] {
-        run_pods(&mut world, node);
+    take_snapshot(&mut world, nodes);
+    for (number, node) in nodes.iter().enumerate() {
+        run_pods(&mut world, number, *node);
     }
     world
 }
 
-fn add_places(world: &mut World, node: usize) {
+fn add_places(world: &mut World, place: usize, node: usize) {
     let pods = [pod_netns((node, 0)), pod_netns((node, 1))];
     let own = node_netns(node);
     for (name, netns, leads_to, role, mac) in [
@@ -113,7 +118,7 @@ fn add_places(world: &mut World, node: usize) {
     ] {
         let number = world.tap_points.next_number();
         let point = TapPoint {
-            node,
+            node: place,
             node_name: NODE_NAMES[node].into(),
             in_pod: role == Role::Pod,
             leads_to,
@@ -131,22 +136,28 @@ fn add_places(world: &mut World, node: usize) {
     }
 }
 
-fn take_snapshot(world: &mut World) {
+fn take_snapshot(world: &mut World, nodes: &[usize]) {
     let mut namespaces = Vec::new();
     let mut addresses: HashSet<(IpAddr, Holder)> = HashSet::new();
     let mut subnets = Vec::new();
-    for node in [0, 1] {
+    for (number, node) in nodes.iter().copied().enumerate() {
         for pod in [(node, 0), (node, 1)] {
-            let netns = Some(pod_netns(pod));
-            addresses.insert((pod_address(pod).into(), Holder { node, netns }));
+            let holder = Holder {
+                node: number,
+                netns: Some(pod_netns(pod)),
+            };
+            addresses.insert((pod_address(pod).into(), holder));
             namespaces.push(NamespaceInfo {
                 id: pod_netns(pod),
-                node,
+                node: number,
                 watched: true,
                 ..NamespaceInfo::default()
             });
         }
-        let own = Holder { node, netns: None };
+        let own = Holder {
+            node: number,
+            netns: None,
+        };
         let third = node as u8 + 1;
         for address in [
             node_address(node),
@@ -170,7 +181,11 @@ fn take_snapshot(world: &mut World) {
         watches_sockets: true,
         ..Snapshot::default()
     };
-    world.apply(&origin(), &Update::Snapshot(Box::new(snapshot)));
+    let origin = Origin {
+        session: 0,
+        nodes: 0..nodes.len(),
+    };
+    world.apply(&origin, &Update::Snapshot(Box::new(snapshot)));
 }
 
 /// The session of both nodes.
@@ -181,7 +196,7 @@ pub(crate) fn origin() -> Origin {
     }
 }
 
-fn run_pods(world: &mut World, node: usize) {
+fn run_pods(world: &mut World, place: usize, node: usize) {
     let pods = [0, 1].map(|number| {
         let pod = (node, number);
         let id = format!("{:064x}", cgroup(pod));
@@ -207,6 +222,6 @@ fn run_pods(world: &mut World, node: usize) {
             ..Pod::default()
         }
     });
-    world.identities.set_pods(node, &pods, 0);
-    world.identities.runtime_answers(node, node);
+    world.identities.set_pods(place, &pods, 0);
+    world.identities.runtime_answers(place, place);
 }

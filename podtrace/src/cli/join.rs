@@ -1,9 +1,12 @@
 //! Options of `publish` and `join`.
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
-use super::parse::{duration, number};
+use super::{
+    Color, StoreArgs,
+    parse::{duration, number, pool},
+};
 use crate::bucket::BUCKETS_MAX;
 
 /// Which queue.
@@ -47,9 +50,44 @@ pub struct JoinArgs {
     /// standard output, where what was written before a crash comes again]
     #[arg(short, long, value_name = "DIR")]
     pub write: Option<PathBuf>,
-    /// Write a file so often
-    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = duration)]
-    pub every: Duration,
+    /// Write a file so often [default: 5s, with --lake 1m]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub every: Option<Duration>,
+    /// Write hops and paths into a lake instead, as export --lake does, each once whatever happens:
+    /// s3://bucket/prefix, gs://, az:// or a folder. The directory of --write has what is known of
+    /// them, and files on their way
+    #[arg(long, value_name = "URL", requires = "write")]
+    pub lake: Option<String>,
+    /// With --lake: the name of the nodes' pool
+    #[arg(long, value_name = "NAME", default_value = "default", value_parser = pool)]
+    pub pool: String,
+    /// How the lake is reached.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Output format of standard output: files are in JSON
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "text",
+        conflicts_with = "write"
+    )]
+    pub output: JoinFormat,
+    /// When to use colours; NO_COLOR turns them off
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Print addresses without pod names
+    #[arg(short, long, overrides_with = "numeric")]
+    pub numeric: bool,
+}
+
+/// Output formats of `join`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum JoinFormat {
+    /// Paths for humans, with TCP's numbers as they are: a bucket does not see where they begin
+    Text,
+    /// One JSON object for each path
+    Json,
 }
 
 fn run_name(name: &str) -> Result<String, String> {

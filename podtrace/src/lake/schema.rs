@@ -46,7 +46,8 @@ FROM paths
 GROUP BY date, hour, pool, protocol, source_pod, source, source_port,
          destination_pod, destination, destination_port";
 
-fn columns(table: Table) -> impl Iterator<Item = &'static Column> {
+/// The columns that have values of their own in each row.
+pub(super) fn columns(table: Table) -> impl Iterator<Item = &'static Column> {
     COLUMNS
         .iter()
         .filter(move |column| !column.csv_only && (column.of_path || table == Table::Hops))

@@ -10,13 +10,13 @@ use object_store::ObjectStoreExt as _;
 use tokio::runtime::Runtime;
 
 use super::{
-    layout::{Hour, Name, Partition, Table},
-    schema::shape,
+    layout::{Hour, Partition, Table, digest},
+    part::Part,
     store::Lake,
     view::folders,
 };
 use crate::{
-    export::{LAST_NS, ParquetFile, ROWS_PER_GROUP},
+    export::LAST_NS,
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure},
     projection::row::rows,
@@ -45,7 +45,7 @@ pub(crate) struct LakeWriter {
     lake: Lake,
     source: Source,
     runtime: Runtime,
-    open: BTreeMap<Hour, Part>,
+    open: BTreeMap<Hour, Part<BufWriter<File>>>,
     failure: Failure,
     /// Packets that came when their hour was written.
     late: u64,
@@ -53,31 +53,6 @@ pub(crate) struct LakeWriter {
     beyond: u64,
     files: u64,
     rows: u64,
-}
-
-/// The files of an hour.
-struct Part {
-    files: [(Table, ParquetFile<BufWriter<File>>); 2],
-    first_ns: u64,
-    last_ns: u64,
-    rows: u64,
-}
-
-impl Part {
-    fn new(session: &str, begin_ns: u64) -> anyhow::Result<Self> {
-        let file = |table| {
-            let file = tempfile::tempfile().context("failed to make a temporary file")?;
-            let shape = shape(table, session);
-            let file = ParquetFile::new(BufWriter::new(file), shape, ROWS_PER_GROUP)?;
-            anyhow::Ok((table, file))
-        };
-        Ok(Self {
-            files: [file(Table::Hops)?, file(Table::Paths)?],
-            first_ns: begin_ns,
-            last_ns: begin_ns,
-            rows: 0,
-        })
-    }
 }
 
 impl LakeWriter {
@@ -112,8 +87,7 @@ impl LakeWriter {
                 return Ok(());
             };
             if is_first {
-                open.first_ns = open.first_ns.min(begin_ns);
-                open.last_ns = open.last_ns.max(begin_ns);
+                open.begins(begin_ns);
             }
             for (table, file) in &mut open.files {
                 if *table == Table::Hops || is_first {
@@ -136,7 +110,11 @@ impl LakeWriter {
             hour = oldest;
         }
         if !self.open.contains_key(&hour) {
-            let part = Part::new(&self.source.sessions.replace('\n', "+"), begin_ns)?;
+            let session = self.source.sessions.replace('\n', "+");
+            let part = Part::new(&session, begin_ns, || {
+                let file = tempfile::tempfile().context("failed to make a temporary file")?;
+                Ok(BufWriter::new(file))
+            })?;
             self.open.insert(hour, part);
         }
         while let Some(oldest) = self.open.first_entry()
@@ -150,18 +128,14 @@ impl LakeWriter {
 
     /// Puts the files of an hour into the lake, and removes those of the same recordings that have
     /// less.
-    fn put(&mut self, hour: Hour, part: Part) -> anyhow::Result<()> {
+    fn put(&mut self, hour: Hour, part: Part<BufWriter<File>>) -> anyhow::Result<()> {
         let Source {
             sessions,
             part: asked,
             pool,
             ..
         } = &self.source;
-        let name = Name {
-            source: super::layout::digest(&format!("{sessions}\n\n{asked}")),
-            first_ns: part.first_ns,
-            last_ns: part.last_ns,
-        };
+        let name = part.name(digest(&format!("{sessions}\n\n{asked}")));
         self.rows += part.rows;
         for (table, file) in part.files {
             let partition = Partition {

@@ -1,5 +1,7 @@
 //! Sessions of several nodes that are recorded meanwhile: their clocks, their losses, their ends.
 mod clocks;
+#[cfg(feature = "cluster")]
+mod newcomer;
 
 use std::{
     fs::File,
@@ -28,6 +30,10 @@ use crate::{
 };
 pub(crate) use clocks::Clocks;
 use clocks::Solved;
+#[cfg(feature = "cluster")]
+pub(crate) use clocks::{Begun, Later};
+#[cfg(feature = "cluster")]
+pub(crate) use newcomer::Newcomer;
 
 /// How long the others wait for a node's packets.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
@@ -159,6 +165,9 @@ pub(crate) struct Cluster {
     until: Option<Instant>,
     /// How many have not ended then.
     unended: usize,
+    /// Sessions that have begun since.
+    #[cfg(feature = "cluster")]
+    pub(crate) newcomers: Option<std::sync::mpsc::Receiver<Newcomer>>,
 }
 
 impl Cluster {
@@ -170,6 +179,8 @@ impl Cluster {
             lasts: None,
             until: None,
             unended: 0,
+            #[cfg(feature = "cluster")]
+            newcomers: None,
         }
     }
 
@@ -205,6 +216,12 @@ impl Cluster {
     /// Takes the session of an input.
     pub(super) fn take(&mut self, number: usize) -> Option<Ahead> {
         self.feeds.get_mut(number)?.session.take()
+    }
+
+    /// No session can begin later.
+    #[cfg(not(feature = "cluster"))]
+    pub(super) fn take_in(&mut self, _: &mut Merge, _: &mut Pipeline) -> bool {
+        false
     }
 
     /// Corrects the clocks by what is known of them by now.

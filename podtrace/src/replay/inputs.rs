@@ -20,6 +20,7 @@ use crate::{
     clock::nanos,
     packet::key_payload,
     path::HOP_TIMEOUT,
+    pipeline::Pipeline,
     session::{
         chain::Chain,
         folder,
@@ -277,6 +278,32 @@ fn section_info(file: &Path) -> Result<Option<SectionInfo>, InputError> {
             Some(_) if reader.is_damaged() => {}
             _ => return Ok(None),
         }
+    }
+}
+
+/// Makes known that not all packets of all nodes are there, if it is so: then less can be claimed.
+pub(super) fn limit_claims(inputs: &[Input], pipeline: &mut Pipeline) {
+    let is_part = |input: &Input| {
+        let info = input.info();
+        info.is_some_and(|info| !info.interfaces.is_empty())
+    };
+    if inputs.iter().any(is_part) || differ_in_sampling(inputs) {
+        pipeline.set_partial_view();
+    }
+    if firsts(inputs).any(Input::is_sampled) {
+        pipeline.set_sampled();
+    }
+    if firsts(inputs).any(Input::is_selected) {
+        pipeline.set_selected();
+        // The others need not have what one has.
+        if inputs.len() > 1 {
+            pipeline.set_partial_view();
+        }
+    }
+    if inputs.len() > 1 {
+        let numbers = inputs.iter().zip(numbers(inputs));
+        let partly = numbers.filter(|(input, _)| input.is_selected());
+        pipeline.world_mut().partly_recorded = partly.flat_map(|(_, (_, nodes))| nodes).collect();
     }
 }
 

@@ -103,6 +103,26 @@ impl Merge {
         }
     }
 
+    /// Takes in another session, of other nodes, which is recorded meanwhile.
+    #[cfg(feature = "cluster")]
+    pub(super) fn add(&mut self, stream: Stream) {
+        let number = self.streams.len();
+        self.streams.push(stream);
+        self.streams
+            .iter_mut()
+            .for_each(|stream| stream.is_merged = true);
+        self.order.look_again(number);
+        self.unstarted.push(number);
+        self.settled = None;
+    }
+
+    /// Waits anew for the sessions that are not left behind: nobody has read them meanwhile.
+    pub fn wait_anew(&mut self) {
+        for stream in self.streams.iter_mut().filter(|stream| !stream.is_behind) {
+            stream.awaited = None;
+        }
+    }
+
     /// Corrects the clock of a session by another line from its next item on.
     pub fn correct(&mut self, number: usize, line: Arc<Line>) {
         if let Some(stream) = self.streams.get_mut(number) {

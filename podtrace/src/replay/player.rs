@@ -7,7 +7,7 @@ use anyhow::bail;
 
 use super::{
     follow::wait_until_started,
-    inputs::{self, Input, common_payload, differ_in_sampling, hop_timeout_ns, size},
+    inputs::{self, Input, common_payload, hop_timeout_ns, limit_claims, size},
     prescan::{Prescan, unread},
     report::{Played, report, undecoded},
     select::Selection,
@@ -222,23 +222,10 @@ impl Player<'_> {
         let timeout_ns = hop_timeout_ns(inputs, self.args);
         let mut pipeline = Pipeline::new(decode, timeout_ns, count);
         pipeline.show_only(&self.args.asked);
-        let is_part = |input: &Input| {
-            let info = input.info();
-            info.is_some_and(|info| !info.interfaces.is_empty())
-        };
-        if self.selection.is_part() || inputs.iter().any(is_part) || differ_in_sampling(inputs) {
+        if self.selection.is_part() {
             pipeline.set_partial_view();
         }
-        if inputs::firsts(inputs).any(Input::is_sampled) {
-            pipeline.set_sampled();
-        }
-        if inputs::firsts(inputs).any(Input::is_selected) {
-            pipeline.set_selected();
-            // The others need not have what one has.
-            if inputs.len() > 1 {
-                pipeline.set_partial_view();
-            }
-        }
+        limit_claims(inputs, &mut pipeline);
         let world = pipeline.world_mut();
         if !inputs.iter().any(Input::is_stream) {
             let names = inputs::firsts(inputs).flat_map(Input::nodes);
@@ -246,9 +233,6 @@ impl Player<'_> {
         }
         if inputs.len() > 1 {
             world.silent = (0..world.nodes.len()).collect();
-            let numbers = inputs.iter().zip(inputs::numbers(inputs));
-            let partly = numbers.filter(|(input, _)| input.is_selected());
-            world.partly_recorded = partly.flat_map(|(_, (_, nodes))| nodes).collect();
         }
         clocks::set(inputs, prescan, pipeline.world_mut());
         pipeline

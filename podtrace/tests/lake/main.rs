@@ -5,6 +5,7 @@ mod answers;
 mod outside;
 mod run;
 mod s3;
+#[path = "../common/storage.rs"]
 mod storage;
 
 use std::{fs, path::Path};

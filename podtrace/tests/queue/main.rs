@@ -6,8 +6,14 @@
 )]
 
 mod broker;
+mod disk;
+mod lake;
+mod late;
 mod many;
+mod run;
 mod session;
+#[path = "../common/storage.rs"]
+mod storage;
 
 use std::{
     collections::BTreeMap,
@@ -22,14 +28,12 @@ use std::{
 use serde_json::Value;
 
 use broker::Broker;
-use session::{RECORDED, folder, halves};
+use session::{RECORDED, halves};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
 fn podtrace() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_podtrace"));
-    command.arg("--no-config").current_dir(folder());
-    command
+    run::podtrace(&[])
 }
 
 /// A process that a failed test does not leave behind.
@@ -106,8 +110,12 @@ fn joined(out: &Path) -> Vec<Value> {
 }
 
 fn replayed() -> Vec<Value> {
+    replayed_of(&RECORDED.map(Path::new))
+}
+
+fn replayed_of(files: &[&Path]) -> Vec<Value> {
     let mut command = podtrace();
-    command.args(["replay", "-o", "json"]).args(RECORDED);
+    command.args(["replay", "-o", "json"]).args(files);
     paths(&String::from_utf8(command.output().unwrap().stdout).unwrap())
 }
 
@@ -161,6 +169,40 @@ fn paths_are_those_of_replay() {
     // It is done: another one has nothing to do, and says the same.
     let (_, again) = joiner(&broker, out.path()).end();
     assert_eq!(again, words);
+}
+
+/// On standard output, as text or as JSON; a file is always in JSON.
+#[test]
+fn paths_are_printed() {
+    let broker = Broker::start();
+    for file in RECORDED {
+        let (code, words) = publisher(&broker, file).end();
+        assert_eq!(code, Some(0), "{words}");
+    }
+    let printed = |options: &[&str]| {
+        let mut command = podtrace();
+        command.args(["join", "--nats", &broker.url(), "--nodes", "2"]);
+        let output = command.args(options).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), text, words)
+    };
+    let expected = in_words(&replayed());
+    let (code, json, words) = printed(&["-o", "json"]);
+    assert_eq!(code, Some(0), "{words}");
+    assert_eq!(in_words(&paths(&json)), expected);
+    let (code, text, words) = printed(&["--color", "never"]);
+    assert_eq!(code, Some(0), "{words}");
+    let is_header = |line: &&str| !line.starts_with(' ');
+    assert_eq!(text.lines().filter(is_header).count(), expected.len());
+    for path in replayed() {
+        let what = path["what"].as_str().unwrap();
+        let first: Vec<_> = what.split(' ').take(2).collect();
+        assert!(text.contains(&first.join(" ")), "{what}");
+    }
+    let (code, _, words) = printed(&["-o", "text", "--write", "a"]);
+    assert_eq!(code, Some(2), "{words}");
+    assert!(words.contains("cannot be used with"), "{words}");
 }
 
 /// The server and the joiner are killed in the midst, and another joiner takes over, which waited.

@@ -50,7 +50,23 @@ pub(crate) fn halves(file: &str) -> (Vec<u8>, Vec<u8>) {
 
 /// The recording of another node, which saw the same a while later.
 pub(crate) fn of_node(recorded: &[u8], node: u32) -> Vec<u8> {
-    let later_ns = u64::from(node) * 1_000_000_000;
+    changed(recorded, node, true)
+}
+
+/// What a node records that begins anew after the first half, so many seconds later.
+pub(crate) fn begun_anew(file: &str, seconds: u32) -> Vec<u8> {
+    let (first, rest) = halves(file);
+    let mut ends = blocks(&first);
+    ends.push((first.len(), None));
+    let known = ends.windows(2).filter(|pair| pair[0].1.is_none());
+    let known = known.flat_map(|pair| &first[pair[0].0..pair[1].0]);
+    let recorded: Vec<_> = known.chain(&rest).copied().collect();
+    changed(&recorded, seconds, false)
+}
+
+/// Another recording, so many seconds later. `is_elsewhere`: of another node.
+fn changed(recorded: &[u8], seconds: u32, is_elsewhere: bool) -> Vec<u8> {
+    let later_ns = u64::from(seconds) * 1_000_000_000;
     let mut bytes = recorded.to_vec();
     let mut ends = blocks(recorded);
     ends.push((bytes.len(), None));
@@ -64,8 +80,10 @@ pub(crate) fn of_node(recorded: &[u8], node: u32) -> Vec<u8> {
                 seal(block, b"pdtP");
             }
             None if word(block, 0) == SECTION => {
-                let name = format!("n{node:06}");
-                put(block, b"\"nodes\":[\"", name.as_bytes());
+                let name = format!("n{seconds:06}");
+                if is_elsewhere {
+                    put(block, b"\"nodes\":[\"", name.as_bytes());
+                }
                 put(block, b"\"session\":\"", name.as_bytes());
                 put(block, b"[{\"session\":\"", name.as_bytes());
                 seal(block, b"pdtJ");

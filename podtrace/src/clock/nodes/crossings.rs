@@ -90,6 +90,11 @@ impl Crossings {
         all.push(times_ns);
     }
 
+    /// Takes in another session.
+    pub fn add_session(&mut self) {
+        self.sessions += 1;
+    }
+
     /// Number of sessions.
     #[must_use]
     pub fn sessions(&self) -> usize {

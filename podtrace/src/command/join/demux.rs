@@ -1,6 +1,6 @@
 //! Puts the sessions of all nodes together again, for one bucket.
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
@@ -10,8 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
-
+use super::{late::Late, message::Message};
 use crate::{
     session::reader::Relayed,
     signals::Stop,
@@ -24,18 +23,11 @@ use crate::{
 };
 
 /// How long hops that others are behind are waited for: the stream does not have them any more.
-const GIVE_UP: Duration = Duration::from_secs(10);
+pub(super) const GIVE_UP: Duration = Duration::from_secs(10);
 /// Pause between two looks at what has come.
 const PAUSE: Duration = Duration::from_millis(5);
 /// Hops that wait to be joined at most.
 const QUEUED: i64 = 1 << 20;
-
-/// What comes for a bucket.
-pub(super) enum Message {
-    Context(Arc<Context>),
-    /// Hops, and the number of the message in the stream.
-    Hops(u64, Bytes),
-}
 
 /// What the reading side of a bucket tells the joining one.
 #[derive(Default)]
@@ -49,10 +41,14 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// The hops of each session that are done.
+    /// The sessions by their numbers.
+    pub(super) names: Vec<String>,
+    /// The hops of each that are done.
     pub(super) done: Vec<Done>,
     /// Where the messages with others are in the stream, by the hop behind their last.
     pub(super) held: Vec<BTreeMap<u64, u64>>,
+    /// Where the first messages of sessions are that have not begun.
+    pub(super) unknown: BTreeMap<String, u64>,
     pub(super) newest: u64,
     pub(super) missing: u64,
     pub(super) unreadable: u64,
@@ -63,6 +59,31 @@ pub(super) struct State {
 impl Shared {
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl State {
+    /// Adds a session, as the next one.
+    pub(super) fn add(&mut self, name: &str, done: Done) {
+        self.names.push(name.to_owned());
+        self.done.push(done);
+        self.held.push(BTreeMap::new());
+        self.unknown.remove(name);
+    }
+
+    /// The number in the stream of the first message with hops that are not done.
+    pub(super) fn first_undone(&mut self) -> u64 {
+        let mut from = self.newest + 1;
+        for (held, done) in self.held.iter_mut().zip(&self.done) {
+            *held = held.split_off(&(done.base() + 1));
+            from = held.values().copied().min().unwrap_or(from).min(from);
+        }
+        self.unknown
+            .values()
+            .copied()
+            .min()
+            .unwrap_or(from)
+            .min(from)
     }
 }
 
@@ -83,17 +104,54 @@ impl Side {
             stuck: None,
         }
     }
+
+    /// Hands on what can be handed on of the session of this number; returns whether it ends with
+    /// that.
+    pub(super) fn advance(
+        &mut self,
+        session: usize,
+        (shared, decoder): (&Shared, &mut Decoder),
+    ) -> bool {
+        let Some(relayed) = &mut self.relayed else {
+            return false;
+        };
+        let mut onward = Onward {
+            relayed,
+            shared,
+            session,
+            record: Vec::new(),
+        };
+        let mut has_moved = false;
+        while self.relay.step(decoder, &mut onward) {
+            has_moved = true;
+        }
+        let is_taken = relayed.flush();
+        self.stuck = match self.relay.waits_for_hops() {
+            Some(_) if !has_moved => self.stuck.or_else(|| Some(Instant::now())),
+            Some(_) => Some(Instant::now()),
+            None => None,
+        };
+        let has_ended = self.relay.has_ended();
+        if has_ended || !is_taken {
+            // Its reader sees the end when nobody can write any more.
+            self.relayed = None;
+        }
+        has_ended
+    }
 }
 
-/// All sessions, by name.
+/// All sessions.
 pub(super) struct Demux {
-    pub(super) names: Arc<[String]>,
+    /// Their numbers.
+    pub(super) numbers: HashMap<String, usize>,
     pub(super) sides: Vec<Side>,
     pub(super) shared: Arc<Shared>,
     pub(super) decoder: Decoder,
     pub(super) stop: Stop,
     /// How many have ended.
     pub(super) ended: usize,
+    /// What begins with others.
+    pub(super) late: Late,
 }
 
 /// Hands on a session.
@@ -158,8 +216,12 @@ impl Demux {
     fn take(&mut self, message: Message) {
         match message {
             Message::Context(context) => {
-                let Ok(session) = self.names.binary_search(&context.session) else {
-                    return;
+                let session = match self.numbers.get(&context.session) {
+                    Some(session) => *session,
+                    None => match self.begin(&context) {
+                        Some(session) => session,
+                        None => return,
+                    },
                 };
                 self.sides[session].relay.add_context(context);
                 self.advance(session);
@@ -170,10 +232,12 @@ impl Demux {
                 let Some(hops) = HopsMessage::read(&bytes) else {
                     return;
                 };
-                let session = self
-                    .names
-                    .binary_search_by(|name| name.as_str().cmp(hops.session));
-                let Ok(session) = session else {
+                let Some(session) = self.numbers.get(hops.session).copied() else {
+                    // They are read again when it begins.
+                    self.shared.change(|state| {
+                        let first = state.unknown.entry(hops.session.to_owned());
+                        first.or_insert(sequence);
+                    });
                     return;
                 };
                 let end = hops.first.saturating_add(hops.count.into());
@@ -186,38 +250,41 @@ impl Demux {
         }
     }
 
+    /// Begins with a session that has begun after the others; returns its number.
+    fn begin(&mut self, context: &Arc<Context>) -> Option<usize> {
+        let session = self.sides.len();
+        let name = &context.session;
+        let (relay, relayed, mut newcomer, done) = self.late.session(context, session)?;
+        let mut side = Side::new(relay, relayed);
+        side.advance(session, (&self.shared, &mut self.decoder));
+        if !newcomer.has_begun() {
+            return None;
+        }
+        let unread = self.shared.change(|state| {
+            let first = state.unknown.get(name).copied();
+            state.add(name, done);
+            first.map(|first| first..=state.newest)
+        });
+        self.sides.push(side);
+        self.numbers.insert(name.clone(), session);
+        self.shared.has_ended.store(false, Ordering::Release);
+        self.late.hand_on(newcomer);
+        if let Some(unread) = unread {
+            self.late.read_again(unread);
+        }
+        Some(session)
+    }
+
     fn advance(&mut self, session: usize) {
         let side = &mut self.sides[session];
-        let Some(relayed) = &mut side.relayed else {
+        if !side.advance(session, (&self.shared, &mut self.decoder)) {
             return;
-        };
-        let mut onward = Onward {
-            relayed,
-            shared: &self.shared,
-            session,
-            record: Vec::new(),
-        };
-        let mut has_moved = false;
-        while side.relay.step(&mut self.decoder, &mut onward) {
-            has_moved = true;
         }
-        let is_taken = relayed.flush();
-        side.stuck = match side.relay.waits_for_hops() {
-            Some(_) if !has_moved => side.stuck.or_else(|| Some(Instant::now())),
-            Some(_) => Some(Instant::now()),
-            None => None,
-        };
-        if side.relay.has_ended() {
-            let published = side.relay.taken();
-            self.shared.change(|state| state.published += published);
-            self.ended += 1;
-            let has_ended = self.ended == self.sides.len();
-            self.shared.has_ended.store(has_ended, Ordering::Release);
-        }
-        if self.sides[session].relay.has_ended() || !is_taken {
-            // Its reader sees the end when nobody can write any more.
-            self.sides[session].relayed = None;
-        }
+        let published = side.relay.taken();
+        self.shared.change(|state| state.published += published);
+        self.ended += 1;
+        let has_ended = self.ended == self.sides.len();
+        self.shared.has_ended.store(has_ended, Ordering::Release);
     }
 
     fn give_up_late(&mut self) {

@@ -5,96 +5,124 @@
 //! that is not written yet waits for it. So whoever takes over joins the other hops as if there had
 //! been no others.
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    io::{self, Write as _},
-    mem,
+    collections::{BTreeSet, HashSet},
+    io, mem,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use super::{
+    cut::{Cut, Form, HopId, Shown},
     demux::Shared,
-    store::{Progress, Store, Totals},
+    output::Output,
+    room::is_full,
+    store::{Progress, Totals},
 };
 use crate::{
     bucket::Buckets,
+    map::Map,
     model::event::Event,
-    output::{json::Json, render::Render as _},
     path::{Path, summary::Summary},
     pipeline::consumer::{Consumer, Failure, Tick},
     signals::Stop,
-    wire::done::Done,
     world::World,
 };
 
-/// Bytes that are written before it is time to.
-const BYTES: usize = 8 << 20;
 /// After so long, no path goes on: what has none is done, in nanoseconds.
 const FORGOTTEN_NS: u64 = 60_000_000_000;
-/// How often paths are printed, where there are no files.
-const PRINTED: Duration = Duration::from_millis(100);
-
-/// A hop: the number of its session, and its own there.
-type HopId = (usize, u64);
+/// Paths that have ended before it is looked which of them others hold back.
+const SETTLED: usize = 512;
 
 /// What is shown, and where.
 pub(super) struct Goal {
     pub(super) buckets: Buckets,
     pub(super) bucket: u16,
+    /// How often paths are written.
     pub(super) every: Duration,
-    /// None for standard output.
-    pub(super) store: Option<Store>,
+    pub(super) form: Form,
+    pub(super) output: Output,
     pub(super) stop: Stop,
+}
+
+/// What has become of a bucket.
+#[derive(Clone, Default)]
+pub(super) struct Account {
+    /// The sessions that were joined; none if it is not known.
+    pub(super) sessions: Option<BTreeSet<String>>,
+    pub(super) totals: Totals,
+    pub(super) unwritten: Option<Unwritten>,
+}
+
+/// What could not be written any more.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Unwritten {
+    pub(super) paths: u64,
+    pub(super) hops: u64,
+}
+
+impl Account {
+    /// Adds that of another bucket.
+    pub(super) fn add(&mut self, other: &Self) {
+        self.totals.add(&other.totals);
+        self.sessions = match (self.sessions.take(), &other.sessions) {
+            (Some(all), Some(other)) => Some(&all & other),
+            (all, other) => all.or_else(|| other.clone()),
+        };
+        if let Some(other) = other.unwritten {
+            let all = self.unwritten.get_or_insert_default();
+            all.paths += other.paths;
+            all.hops += other.hops;
+        }
+    }
 }
 
 /// A path that has ended.
 struct Ended {
     id: u64,
     /// None if another bucket shows it.
-    line: Option<String>,
+    shown: Option<Shown>,
     hops: Vec<HopId>,
 }
 
 /// The consumer.
 pub(super) struct Ledger {
     goal: Goal,
-    names: Arc<[String]>,
     shared: Arc<Shared>,
     progress: Progress,
-    json: Json,
     /// The hops of paths that have not ended, with the time of the last.
-    open: BTreeMap<u64, (Vec<HopId>, u64)>,
+    open: Map<u64, (Vec<HopId>, u64)>,
+    /// Paths that have ended, and the number of those that were held back when they were looked at.
     ended: Vec<Ended>,
+    held: usize,
     /// The paths of hops that several have.
-    several: HashMap<HopId, Vec<u64>>,
-    bytes: usize,
+    several: Map<HopId, Vec<u64>>,
+    /// What is written next.
+    cut: Cut,
     newest_packet: u64,
     now_ns: u64,
     written: Instant,
-    totals: Arc<Mutex<Totals>>,
+    account: Arc<Mutex<Account>>,
     failure: Failure,
     late: u64,
 }
 
 impl Ledger {
-    pub(super) fn new(
-        goal: Goal,
-        names: Arc<[String]>,
-        shared: Arc<Shared>,
-        progress: Progress,
-    ) -> Self {
+    pub(super) fn new(goal: Goal, shared: Arc<Shared>, progress: Progress) -> Self {
+        let account = Account {
+            totals: progress.totals.clone(),
+            ..Account::default()
+        };
         Self {
             newest_packet: progress.next_packet.max(1) - 1,
-            totals: Arc::new(Mutex::new(progress.totals.clone())),
+            account: Arc::new(Mutex::new(account)),
+            cut: goal.form.begin(),
             goal,
-            names,
             shared,
             progress,
-            json: Json::new(0),
-            open: BTreeMap::new(),
+            open: Map::default(),
             ended: Vec::new(),
-            several: HashMap::new(),
-            bytes: 0,
+            held: 0,
+            several: Map::default(),
             now_ns: 0,
             written: Instant::now(),
             failure: Failure::default(),
@@ -103,8 +131,8 @@ impl Ledger {
     }
 
     /// What became of the hops, once it is written.
-    pub(super) fn totals(&self) -> Arc<Mutex<Totals>> {
-        Arc::clone(&self.totals)
+    pub(super) fn account(&self) -> Arc<Mutex<Account>> {
+        Arc::clone(&self.account)
     }
 
     /// Whether what comes is what the end of the trace has cut, not what the network did.
@@ -112,22 +140,17 @@ impl Ledger {
         self.goal.stop.is_set() && !self.shared.has_ended.load(Ordering::Acquire)
     }
 
-    fn end(&mut self, id: u64, line: Option<String>) {
+    fn end(&mut self, id: u64, shown: Option<Shown>) {
         let hops = self.open.remove(&id).map(|(hops, _)| hops);
-        self.bytes += line.as_ref().map_or(0, String::len);
         self.ended.push(Ended {
             id,
-            line,
+            shown,
             hops: hops.unwrap_or_default(),
         });
     }
 
     fn write_if_due(&mut self) {
-        let every = match self.goal.store {
-            Some(_) => self.goal.every,
-            None => PRINTED,
-        };
-        if self.written.elapsed() >= every || self.bytes >= BYTES {
+        if self.written.elapsed() >= self.goal.every || self.cut.is_full() {
             let written = self.write(false);
             self.failure.record(written);
         }
@@ -158,38 +181,44 @@ impl Ledger {
         }
     }
 
-    /// Writes the paths that have ended, and how far that is.
-    fn write(&mut self, is_last: bool) -> io::Result<()> {
-        self.written = Instant::now();
-        self.end_forgotten(is_last);
+    /// Puts the paths that have ended and are not held back into what is written next: nothing that
+    /// comes later belongs to them.
+    fn settle(&mut self) -> io::Result<()> {
         let held = self.held_back();
         let ended = mem::take(&mut self.ended);
         let (kept, ended): (Vec<_>, Vec<_>) =
             ended.into_iter().partition(|path| held.contains(&path.id));
+        self.held = kept.len();
         self.ended = kept;
-        let (mut lines, mut done) = (String::new(), HashMap::new());
-        for path in &ended {
-            let is_shown = path.line.is_some();
-            if let Some(line) = &path.line {
-                lines.push_str(line);
-                self.progress.totals.paths += 1;
+        for Ended { shown, hops, .. } in ended {
+            for hop in &hops {
+                self.several.remove(hop);
             }
-            for hop in &path.hops {
-                *done.entry(*hop).or_insert(false) |= is_shown;
-            }
+            self.cut.add(shown, hops).map_err(io::Error::other)?;
         }
-        for (hop, is_shown) in &done {
-            self.several.remove(hop);
+        Ok(())
+    }
+
+    /// Writes the paths that have ended, and how far that is.
+    fn write(&mut self, is_last: bool) -> io::Result<()> {
+        if self.is_over() {
+            return Ok(());
+        }
+        self.end_forgotten(is_last);
+        self.settle()?;
+        let mut cut = mem::replace(&mut self.cut, self.goal.form.begin());
+        let done = mem::take(&mut cut.done);
+        self.progress.totals.paths += cut.paths;
+        for is_shown in done.values() {
             match is_shown {
                 true => self.progress.totals.joined += 1,
                 false => self.progress.totals.halos += 1,
             }
         }
-        let kept = self.ended.iter().filter_map(|path| path.line.as_ref());
-        self.bytes = kept.map(String::len).sum();
         let late = mem::take(&mut self.late);
         let has_news = self.advance(done.into_keys(), late);
         if !has_news && !is_last {
+            self.written = Instant::now();
             return Ok(());
         }
         self.progress.is_last = is_last;
@@ -198,23 +227,35 @@ impl Ledger {
             self.progress.totals.published = Some(published);
         }
         self.progress.kind = "progress".to_owned();
-        match &self.goal.store {
-            Some(store) => {
-                self.progress.file += 1;
-                store
-                    .add(&lines, &self.progress)
-                    .map_err(io::Error::other)?;
+        self.progress.file += 1;
+        let written = self.goal.output.write(cut, &mut self.progress);
+        self.written = Instant::now();
+        let mut account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        match written {
+            Ok(()) => {
+                account.totals.clone_from(&self.progress.totals);
+                Ok(())
             }
-            None => io::stdout().lock().write_all(lines.as_bytes())?,
+            Err(error) => {
+                account.unwritten = Some(Unwritten {
+                    paths: self.progress.totals.paths - account.totals.paths,
+                    hops: self.progress.totals.all() - account.totals.all(),
+                });
+                // It was asked to end, and tells what is not there.
+                if is_full(&error) { Ok(()) } else { Err(error) }
+            }
         }
-        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
-        totals.clone_from(&self.progress.totals);
-        Ok(())
+    }
+
+    /// Whether something could not be written: what is known of its hops must not be written either.
+    fn is_over(&self) -> bool {
+        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        self.failure.has_failed() || account.unwritten.is_some()
     }
 
     /// Takes note that hops are done; returns whether there is anything new.
     fn advance(&mut self, hops: impl Iterator<Item = HopId>, late: u64) -> bool {
-        let (names, progress) = (&self.names, &mut self.progress);
+        let progress = &mut self.progress;
         let next_packet = self.newest_packet + 1;
         self.shared.change(|state| {
             let mut has_news = late + state.missing + state.unreadable > 0;
@@ -224,18 +265,14 @@ impl Ledger {
                     done.add(number);
                 }
             }
-            let mut from = state.newest + 1;
-            for (held, done) in state.held.iter_mut().zip(&state.done) {
-                *held = held.split_off(&(done.base() + 1));
-                from = held.values().copied().min().unwrap_or(from).min(from);
-            }
-            progress.from_sequence = from;
+            progress.from_sequence = state.first_undone();
             progress.next_packet = next_packet;
             progress.totals.late += late;
             progress.totals.missing += mem::take(&mut state.missing);
             progress.totals.unreadable += mem::take(&mut state.unreadable);
-            let stored = state.done.iter().map(Done::stored);
-            progress.sessions = names.iter().cloned().zip(stored).collect();
+            for (name, done) in state.names.iter().zip(&state.done) {
+                progress.sessions.insert(name.clone(), done.stored());
+            }
             has_news
         })
     }
@@ -285,14 +322,14 @@ impl Consumer for Ledger {
         if self.is_cut() {
             return;
         }
-        let goal = &self.goal;
+        let goal = &mut self.goal;
         let owner = goal.buckets.owner(&path.packet, path.payload.as_deref());
-        let line = (owner == goal.bucket).then(|| {
-            let mut line = String::new();
-            self.json.path(&mut line, path, world);
-            line
-        });
-        self.end(path.id, line);
+        let shown = (owner == goal.bucket).then(|| goal.form.show(path, world));
+        self.end(path.id, shown);
+        if self.ended.len() >= SETTLED + 2 * self.held && !self.is_over() {
+            let settled = self.settle();
+            self.failure.record(settled);
+        }
     }
 
     fn on_tick(&mut self, tick: &Tick<'_>, _: &World) -> Vec<String> {
@@ -309,7 +346,7 @@ impl Consumer for Ledger {
     }
 
     fn is_waiting(&self) -> bool {
-        !self.ended.is_empty()
+        !self.ended.is_empty() || !self.cut.done.is_empty()
     }
 
     fn has_failed(&self) -> bool {

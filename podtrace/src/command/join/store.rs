@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
-    io::Write as _,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -12,7 +12,7 @@ use std::{
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::{signals::Stop, text::escape::shown, wire::done::StoredDone};
+use crate::{lake::Made, signals::Stop, text::escape::shown, wire::done::StoredDone};
 
 /// Pause between two attempts to take a bucket that another joiner has.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -76,6 +76,20 @@ pub(super) struct Progress {
     /// The hops of each session that are done.
     pub(super) sessions: BTreeMap<String, StoredDone>,
     pub(super) totals: Totals,
+    /// What goes into a lake, if paths go there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) lake: Option<Sent>,
+}
+
+/// What goes into a lake.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Sent {
+    /// Its address, safe to show.
+    pub(super) lake: String,
+    /// What tells the bucket's packets from those of others.
+    pub(super) session: String,
+    /// Where the files of this number are there.
+    pub(super) files: Vec<String>,
 }
 
 /// The files of a bucket, which are this process's while it lives.
@@ -122,6 +136,12 @@ impl Store {
             .join(format!("{}{number:08}.json", self.begin()))
     }
 
+    /// A file for a lake.
+    fn staged_file(&self, number: u64, at: usize) -> PathBuf {
+        self.folder
+            .join(format!("{}{number:08}-{at}.parquet", self.begin()))
+    }
+
     /// How far the bucket has come, if there is anything.
     pub(super) fn progress(&self) -> anyhow::Result<Option<Progress>> {
         let begin = self.begin();
@@ -145,16 +165,118 @@ impl Store {
     }
 
     /// Adds a file.
-    pub(super) fn add(&self, lines: &str, progress: &Progress) -> anyhow::Result<()> {
+    pub(super) fn add(&self, text: &str, progress: &Progress) -> io::Result<()> {
         let part = self.folder.join(format!(".{}part", self.begin()));
-        let mut file = File::create(&part)?;
-        file.write_all(lines.as_bytes())?;
-        serde_json::to_writer(&mut file, progress)?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
+        if let Err(error) = write(&part, text, progress) {
+            // Others may need the room that it takes; it fails where it is not there.
+            let _ = fs::remove_file(&part);
+            return Err(error);
+        }
         fs::rename(&part, self.file(progress.file))?;
         // The name has to last, too.
-        File::open(&self.folder)?.sync_all()?;
+        File::open(&self.folder)?.sync_all()
+    }
+}
+
+/// Files for a lake.
+impl Store {
+    /// Adds files that belong to the file of a number, which is not there yet.
+    pub(super) fn stage(&self, number: u64, made: &[Made]) -> io::Result<()> {
+        for (at, Made { bytes, .. }) in made.iter().enumerate() {
+            let written = File::create(self.staged_file(number, at)).and_then(|mut file| {
+                file.write_all(bytes)?;
+                file.sync_all()
+            });
+            if let Err(error) = written {
+                // Others may need the room that they take.
+                (0..=at).for_each(|at| drop(fs::remove_file(self.staged_file(number, at))));
+                return Err(error);
+            }
+        }
         Ok(())
+    }
+
+    /// Removes files of numbers above this one, which nobody knows of.
+    pub(super) fn discard_after(&self, number: u64) -> io::Result<()> {
+        let begin = self.begin();
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let of = name
+                .to_str()
+                .and_then(|name| name.strip_prefix(&begin)?.strip_suffix(".parquet"))
+                .and_then(|numbers| numbers.split_once('-')?.0.parse::<u64>().ok());
+            if of.is_some_and(|of| of > number) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is in one of the files, if it is there still.
+    pub(super) fn staged(&self, number: u64, at: usize) -> io::Result<Option<Vec<u8>>> {
+        match fs::read(self.staged_file(number, at)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// Removes one of the files: it is in the lake.
+    pub(super) fn unstage(&self, number: u64, at: usize) -> io::Result<()> {
+        fs::remove_file(self.staged_file(number, at))
+    }
+
+    /// Removes what was known before the file of a number.
+    pub(super) fn forget_before(&self, number: u64) -> io::Result<()> {
+        match fs::remove_file(self.file(number.saturating_sub(1))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed,
+        }
+    }
+}
+
+fn write(part: &Path, text: &str, progress: &Progress) -> io::Result<()> {
+    let mut file = File::create(part)?;
+    file.write_all(text.as_bytes())?;
+    let mut last = serde_json::to_vec(progress)?;
+    last.push(b'\n');
+    file.write_all(&last)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A joiner was killed when it had put files there, before it could tell what they are.
+    #[test]
+    fn only_files_that_nobody_knows_of_are_discarded() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), 3, &Stop::default());
+        let store = store.unwrap().unwrap();
+        let made = |bytes: &[u8]| Made {
+            path: String::new(),
+            bytes: bytes.to_vec(),
+        };
+        store.stage(1, &[made(b"a"), made(b"b")]).unwrap();
+        let progress = Progress {
+            file: 1,
+            ..Progress::default()
+        };
+        store.add("", &progress).unwrap();
+        store.stage(2, &[made(b"c"), made(b"d")]).unwrap();
+        let known = store.progress().unwrap().unwrap();
+        assert_eq!(known.file, 1);
+        store.discard_after(known.file).unwrap();
+        for (number, expected) in [(1, [Some("a"), Some("b")]), (2, [None, None])] {
+            for (at, expected) in expected.into_iter().enumerate() {
+                let staged = store.staged(number, at).unwrap();
+                assert_eq!(staged.as_deref(), expected.map(str::as_bytes));
+            }
+        }
+        store.unstage(1, 0).unwrap();
+        assert_eq!(store.staged(1, 0).unwrap(), None);
+        store.forget_before(2).unwrap();
+        assert!(store.progress().unwrap().is_none());
     }
 }

@@ -17,6 +17,8 @@ use super::{
     Column,
     buffer::{BATCH, Buffer},
 };
+#[cfg(feature = "cluster")]
+use crate::field::Value;
 use crate::{
     export::{ExportError, SCHEMA_VERSION},
     field::Kind,
@@ -66,6 +68,22 @@ impl<W: Write + Send> ParquetFile<W> {
         for (column, buffer) in self.shape.columns.iter().zip(&mut self.buffers) {
             buffer.push(column.value(row));
         }
+        self.end_row()
+    }
+
+    /// The same by the values of its columns.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn push_values<'a>(
+        &mut self,
+        values: impl Iterator<Item = Option<Value<'a>>>,
+    ) -> Result<(), ExportError> {
+        for (buffer, value) in self.buffers.iter_mut().zip(values) {
+            buffer.push(value);
+        }
+        self.end_row()
+    }
+
+    fn end_row(&mut self) -> Result<(), ExportError> {
         self.count += 1;
         if self.count >= self.per_group {
             self.write_group()?;

@@ -43,7 +43,7 @@ const HOLD: Duration = Duration::from_millis(300);
 pub(crate) struct Clocks {
     seen: Arc<Mutex<Seen>>,
     /// How far each session was read.
-    progress: Arc<[Progress]>,
+    progress: Vec<Arc<Progress>>,
     solved: Option<Instant>,
     /// The clocks as they were measured last, and by how many packets and messages.
     last: Vec<Clock>,
@@ -68,6 +68,15 @@ struct Seen {
     /// What they told since the clocks were looked at.
     fresh: Vec<Journey>,
 }
+
+/// Watches sessions that begin later, and may have waited somewhere.
+#[cfg(feature = "cluster")]
+#[derive(Clone)]
+pub(crate) struct Later(Arc<Mutex<Seen>>);
+
+/// How far a session was read that has begun later.
+#[cfg(feature = "cluster")]
+pub(crate) struct Begun(Arc<Progress>);
 
 /// Takes what agents say of their clocks.
 #[derive(Clone)]
@@ -102,7 +111,9 @@ impl Clocks {
                 told: 0,
                 fresh: Vec::new(),
             })),
-            progress: (0..sessions).map(|_| Progress::new(ahead_max_ns)).collect(),
+            progress: (0..sessions)
+                .map(|_| Arc::new(Progress::new(ahead_max_ns)))
+                .collect(),
             solved: None,
             last: Vec::new(),
             told: 0,
@@ -128,37 +139,26 @@ impl Clocks {
 
     /// Watches the packets of a session.
     pub(crate) fn watch(&self, session: usize) -> Watch {
-        let (seen, progress) = (Arc::clone(&self.seen), Arc::clone(&self.progress));
-        let mut uplinks = Uplinks::default();
-        let mut come_ns = 0;
-        Box::new(move |item, event| {
-            uplinks.note(item);
-            let ns = match (item, event) {
-                (Item::Event, Some(event)) => event.ts_ns,
-                (Item::Tick(tick), _) => tick.now_ns,
-                _ => return,
-            };
-            let Some(progress) = progress.get(session) else {
-                return;
-            };
-            if ns > come_ns {
-                come_ns = progress.come_ns(ns);
-            }
-            if ns > come_ns {
-                progress.is_ahead.store(true, Ordering::Release);
-                return;
-            }
-            if let (Item::Event, Some(event)) = (item, event)
-                && let Some(side) = uplinks.side(event)
-            {
-                let key = event.packet.key();
-                let mut seen = lock(&seen);
-                let journey = seen.long.record(session, &key, side, ns);
-                seen.short.record(session, &key, side, ns);
-                seen.learn(journey);
-            }
-            progress.reached.fetch_max(ns, Ordering::Release);
-        })
+        match self.progress.get(session) {
+            Some(progress) => watch(session, (&self.seen, progress)),
+            None => Box::new(|_, _| {}),
+        }
+    }
+
+    /// What watches sessions that begin later.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn later(&self) -> Later {
+        Later(Arc::clone(&self.seen))
+    }
+
+    /// Takes in a session that has begun later, as the next one.
+    #[cfg(feature = "cluster")]
+    pub(super) fn add(&mut self, Begun(progress): Begun) {
+        self.progress.push(progress);
+        let mut seen = lock(&self.seen);
+        seen.long.add_session();
+        seen.short.add_session();
+        seen.is_new = true;
     }
 
     /// Whether a session tells of times that have not come yet.
@@ -207,7 +207,10 @@ impl Clocks {
 
     /// The times until which each session was read, by its own clock.
     pub(crate) fn reached(&self) -> Vec<u64> {
-        self.progress.iter().map(Progress::reached).collect()
+        self.progress
+            .iter()
+            .map(|session| session.reached())
+            .collect()
     }
 
     /// Until when packets may be handed on, by the reference clock: what two nodes saw of a packet
@@ -244,6 +247,47 @@ impl Clocks {
             .map(|(session, (clock, progress))| clock.describe(session, names, progress.reached()));
         words.collect()
     }
+}
+
+#[cfg(feature = "cluster")]
+impl Later {
+    /// Watches the packets of a session, which is to be taken in as one of this number.
+    pub(super) fn watch(&self, session: usize) -> (Watch, Begun) {
+        let progress = Arc::new(Progress::new(None));
+        let watch = watch(session, (&self.0, &progress));
+        (watch, Begun(progress))
+    }
+}
+
+fn watch(session: usize, (seen, progress): (&Arc<Mutex<Seen>>, &Arc<Progress>)) -> Watch {
+    let (seen, progress) = (Arc::clone(seen), Arc::clone(progress));
+    let mut uplinks = Uplinks::default();
+    let mut come_ns = 0;
+    Box::new(move |item, event| {
+        uplinks.note(item);
+        let ns = match (item, event) {
+            (Item::Event, Some(event)) => event.ts_ns,
+            (Item::Tick(tick), _) => tick.now_ns,
+            _ => return,
+        };
+        if ns > come_ns {
+            come_ns = progress.come_ns(ns);
+        }
+        if ns > come_ns {
+            progress.is_ahead.store(true, Ordering::Release);
+            return;
+        }
+        if let (Item::Event, Some(event)) = (item, event)
+            && let Some(side) = uplinks.side(event)
+        {
+            let key = event.packet.key();
+            let mut seen = lock(&seen);
+            let journey = seen.long.record(session, &key, side, ns);
+            seen.short.record(session, &key, side, ns);
+            seen.learn(journey);
+        }
+        progress.reached.fetch_max(ns, Ordering::Release);
+    })
 }
 
 impl Messages {

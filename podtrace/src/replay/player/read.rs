@@ -1,5 +1,8 @@
 //! Reads until there is nothing more, or enough was read.
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use super::Player;
 use crate::{
@@ -11,6 +14,10 @@ use crate::{
         pace::Pace,
     },
 };
+
+/// When a turn takes longer, a consumer waits for room on a disk, and what the nodes have sent
+/// meanwhile may be still to be read.
+const HELD_UP: Duration = Duration::from_millis(500);
 
 impl Player<'_> {
     /// Reads until the files end or enough is read; sets `has_read` once anything was read.
@@ -61,9 +68,11 @@ impl Player<'_> {
         pipeline: &mut Pipeline,
     ) -> anyhow::Result<()> {
         while !pipeline.is_done() && !cluster.is_over() {
+            let begun = Instant::now();
             if self.stop.is_set() || cluster.is_due() {
                 cluster.end();
             }
+            cluster.take_in(merge, pipeline);
             cluster.correct(merge, pipeline);
             let mut has_moved = false;
             let is_over = loop {
@@ -74,7 +83,7 @@ impl Player<'_> {
                     Step::Waiting => break false,
                 }
             };
-            if is_over {
+            if is_over && (pipeline.is_done() || !cluster.take_in(merge, pipeline)) {
                 break;
             }
             if !has_moved {
@@ -82,6 +91,9 @@ impl Player<'_> {
                 cluster.tell_ends(merge, pipeline);
                 pipeline.flush()?;
                 cluster.pause(&self.stop)?;
+            }
+            if begun.elapsed() > HELD_UP {
+                merge.wait_anew();
             }
         }
         cluster.end();
