@@ -188,8 +188,6 @@ pub(crate) fn all_tests(workspace: &Workspace) -> Result<()> {
 pub(crate) fn other_features(workspace: &Workspace) -> Result<Command> {
     let mut cargo = workspace.tests_cargo()?;
     cargo.envs(setup::python(workspace).map(|python| ("PODTRACE_PYARROW", python)));
-    // Its kernel program is that of every other build.
-    cargo.env("AYA_BUILD_SKIP", "1");
     cargo.args(["test", "-p", "podtrace"]);
     cargo.args(["--test", "mcp", "--test", "queue", "--test", "lake"]);
     cargo.args(["--no-default-features", "--features", "cluster"]);

@@ -380,6 +380,7 @@ impl Command {
             Self::Diagnose(args) => args.contradiction(),
             Self::Extcap(args) => args.contradiction(),
             Self::Agent(args) => args.contradiction(),
+            Self::Mcp(args) => args.contradiction(),
             Self::Topology(_)
             | Self::Query(_)
             | Self::Lake(_)
@@ -388,7 +389,6 @@ impl Command {
             | Self::Lab(_)
             | Self::Cleanup
             | Self::Manifest(_)
-            | Self::Mcp(_)
             | Self::Publish(_)
             | Self::Join(_)
             | Self::Schema { .. }

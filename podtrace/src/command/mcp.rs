@@ -1,7 +1,10 @@
-//! `podtrace mcp`: answers for language models about recordings, by the Model Context Protocol.
+//! `podtrace mcp`: answers for language models, by the Model Context Protocol: about recordings, lakes and nodes.
 #[cfg(any(test, feature = "cluster"))]
 #[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "only tested"))]
 mod answer;
+#[cfg(any(test, feature = "cluster"))]
+#[cfg_attr(not(feature = "cluster"), expect(dead_code, reason = "only tested"))]
+mod child;
 #[cfg(feature = "cluster")]
 mod diagnose;
 #[cfg(feature = "cluster")]
@@ -14,9 +17,13 @@ mod paths;
 #[cfg(feature = "cluster")]
 mod play;
 #[cfg(feature = "cluster")]
+mod query;
+#[cfg(feature = "cluster")]
 mod run;
 #[cfg(feature = "cluster")]
 mod server;
+#[cfg(feature = "cluster")]
+mod source;
 #[cfg(feature = "cluster")]
 mod summary;
 #[cfg(feature = "cluster")]

@@ -8,6 +8,8 @@
 
 mod faults;
 mod limits;
+mod live;
+mod query;
 mod session;
 
 use insta::assert_snapshot;

@@ -44,11 +44,11 @@ impl Answer {
 
     /// Adds rows, each of which is JSON, and how many are left out. `hint`: how to see these.
     pub(super) fn rows(&mut self, name: &str, rows: &Rows, hint: &str) -> anyhow::Result<()> {
-        self.raw(name, &format!("[{}]", rows.rows.join(",\n")));
-        match rows.left_out() {
-            Some(left_out) => {
-                let left_out = LeftOut { hint, ..left_out };
-                self.field(&format!("{name}_left_out"), &left_out)
+        self.raw(name, &rows.list());
+        match rows.why() {
+            Some(why) => {
+                let rows = rows.left_out;
+                self.field(&format!("{name}_left_out"), &LeftOut { rows, why, hint })
             }
             None => Ok(()),
         }
@@ -153,15 +153,17 @@ impl Rows {
         self.left_out += rows;
     }
 
-    fn left_out(&self) -> Option<LeftOut<'static>> {
-        (self.left_out > 0).then(|| LeftOut {
-            rows: self.left_out,
-            why: match self.is_too_long {
-                true => format!("the rows would have more than {} bytes", self.bytes_max),
-                false => format!("more than {} rows", self.limit),
-            },
-            hint: "",
+    /// Why some are left out, if any are.
+    pub(super) fn why(&self) -> Option<String> {
+        (self.left_out > 0).then(|| match self.is_too_long {
+            true => format!("the rows would have more than {} bytes", self.bytes_max),
+            false => format!("more than {} rows", self.limit),
         })
+    }
+
+    /// Them as a list in JSON.
+    pub(super) fn list(&self) -> String {
+        format!("[{}]", self.rows.join(",\n"))
     }
 }
 

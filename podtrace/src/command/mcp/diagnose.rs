@@ -8,8 +8,9 @@ use anyhow::bail;
 use serde_json::Value;
 
 use super::{
-    answer::{Answer, BODY_MAX},
+    answer::{Answer, BODY_MAX, Notices},
     play::{Notes, Request},
+    source::Source,
 };
 use crate::{
     command::diagnose::{Recorded, recorded},
@@ -19,6 +20,12 @@ use crate::{
 
 /// Answers with the diagnosis of two ends.
 pub(super) fn answer(request: &Request) -> anyhow::Result<String> {
+    if let Source::Live(live) = &*request.source
+        && request.given.probes()
+    {
+        let diagnosis = live.probe(&request.given, &request.stop)?;
+        return finish(&serde_json::from_slice(&diagnosis)?, Notices::default());
+    }
     let mut args = request.given.diagnosis()?;
     args.read = request.files.to_vec();
     let text = Memory::default();
@@ -40,16 +47,14 @@ pub(super) fn answer(request: &Request) -> anyhow::Result<String> {
     if played.is_interrupted || conclusion.is_none() {
         return Err(request.too_late());
     }
-    let document: Value = serde_json::from_str(&text.take_all())?;
+    finish(&serde_json::from_str(&text.take_all())?, notices.take())
+}
+
+fn finish(document: &Value, notices: Notices) -> anyhow::Result<String> {
     let mut answer = Answer::new();
     let bounds = (usize::MAX, BODY_MAX);
-    answer.document(
-        "diagnosis",
-        &document,
-        bounds,
-        "give a port, and a protocol",
-    )?;
-    answer.finish(notices.take())
+    answer.document("diagnosis", document, bounds, "give a port, and a protocol")?;
+    answer.finish(notices)
 }
 
 /// Text in memory.

@@ -11,10 +11,14 @@ use crate::{
     text::{escape::escape, names::listed},
 };
 use known::EXPRESSION;
-pub(super) use known::{ENDS, LIMIT, SELECTORS};
+#[cfg(feature = "cluster")]
+pub(super) use known::SQL;
+pub(super) use known::{ENDS, LIMIT, PROBE, SECONDS, SELECTORS};
 
 /// Rows of an answer by default.
 const ROWS: usize = 100;
+/// Seconds that nodes are recorded for an answer by default.
+const RECORDED: u64 = 5;
 /// Upper bound of the bytes of a text.
 const TEXT_MAX: usize = 4096;
 
@@ -37,6 +41,8 @@ pub(super) enum Kind {
     Number { min: u64, max: u64 },
     /// One of these.
     Choice(&'static [&'static str]),
+    /// Yes or no.
+    Flag,
 }
 
 impl Param {
@@ -66,6 +72,7 @@ impl Param {
                 json!({"type": "integer", "minimum": min, "maximum": max})
             }
             Kind::Choice(names) => json!({"type": "string", "enum": names}),
+            Kind::Flag => json!({"type": "boolean"}),
         };
         schema["description"] = self.about.into();
         schema
@@ -132,6 +139,26 @@ impl Given {
         limit.unwrap_or(ROWS)
     }
 
+    /// How long nodes are recorded.
+    pub(super) fn seconds(&self) -> u64 {
+        let seconds = self.text(SECONDS.name);
+        let seconds = seconds.and_then(|seconds| seconds.parse().ok());
+        seconds.unwrap_or(RECORDED)
+    }
+
+    /// Whether packets are to be sent.
+    pub(super) fn probes(&self) -> bool {
+        self.text(PROBE.name) == Some("true")
+    }
+
+    /// The two ends of a diagnosis, and its packets, as words of a command line.
+    pub(super) fn ends(&self) -> Vec<String> {
+        let [source, destination, rest @ ..] = &ENDS;
+        let ends = [source, destination];
+        let ends = ends.map(|end| self.text(end.name).unwrap_or_default().to_owned());
+        self.options(rest).chain(ends).collect()
+    }
+
     /// The options of a command line that stand for parameters of these names.
     fn options<'a>(&'a self, params: &'a [Param]) -> impl Iterator<Item = String> + 'a {
         let options = self.0.iter().filter(|(name, _)| {
@@ -150,12 +177,12 @@ impl Given {
 
     /// What `podtrace replay` is asked for with these.
     pub(super) fn input(&self) -> anyhow::Result<InputArgs> {
-        let mut line: Vec<_> = ["podtrace", "replay", FILE].map(str::to_owned).into();
-        line.extend(self.options(&SELECTORS));
+        let mut line: Vec<_> = ["podtrace", "replay", FILE].map(OsString::from).into();
+        line.extend(self.options(&SELECTORS).map(OsString::from));
         if let Some(expression) = self.text(EXPRESSION.name) {
-            line.extend(["--".to_owned(), expression.to_owned()]);
+            line.extend(["--", expression].map(OsString::from));
         }
-        match parse(line)? {
+        match parse(&line)? {
             Command::Replay(args) => Ok(args.input),
             _ => bail!("not a replay"),
         }
@@ -163,14 +190,10 @@ impl Given {
 
     /// What `podtrace diagnose` is asked for with these.
     pub(super) fn diagnosis(&self) -> anyhow::Result<DiagnoseArgs> {
-        let [source, destination, rest @ ..] = &ENDS;
-        let mut line = ["podtrace", "diagnose", "-o", "json", "-r", FILE].map(str::to_owned);
-        let mut line: Vec<_> = line.iter_mut().map(std::mem::take).collect();
-        line.extend(self.options(rest));
-        for end in [source, destination] {
-            line.push(self.text(end.name).unwrap_or_default().to_owned());
-        }
-        match parse(line)? {
+        let line = ["podtrace", "diagnose", "-o", "json", "-r", FILE].map(OsString::from);
+        let ends = self.ends().into_iter().map(OsString::from);
+        let line: Vec<_> = line.into_iter().chain(ends).collect();
+        match parse(&line)? {
             Command::Diagnose(args) => Ok(*args),
             _ => bail!("not a diagnosis"),
         }
@@ -217,13 +240,14 @@ fn values(param: &Param, value: &Value) -> anyhow::Result<Vec<String>> {
             Ok(vec![given.to_owned()])
         }
         (Kind::Text, value) => Ok(vec![text(value)?]),
+        (Kind::Flag, Value::Bool(is_set)) => Ok(vec![is_set.to_string()]),
+        (Kind::Flag, _) => bail!("{name} must be true or false"),
     }
 }
 
 /// Reads a line as the command line is read, with the same words for what is wrong.
-fn parse(line: Vec<String>) -> anyhow::Result<Command> {
-    let line: Vec<_> = line.into_iter().map(OsString::from).collect();
-    let cli = cli::read(&line).map_err(|error| anyhow!(in_words(&error.to_string())))?;
+pub(super) fn parse(line: &[OsString]) -> anyhow::Result<Command> {
+    let cli = cli::read(line).map_err(|error| anyhow!(in_words(&error.to_string())))?;
     match cli.command.contradiction() {
         Some(words) => bail!(words),
         None => Ok(cli.command),

@@ -3,7 +3,7 @@ use std::{cell::RefCell, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
 
 use anyhow::{anyhow, bail};
 
-use super::{answer::Notices, params::Given};
+use super::{answer::Notices, params::Given, source::Source};
 use crate::{
     cli::InputArgs, command::replay::player_options, model::origin::Origin,
     output::notices::with_losses, pipeline::consumer::Consumer, replay::player::Player,
@@ -12,7 +12,9 @@ use crate::{
 
 /// A call of a tool.
 pub(super) struct Request {
-    /// The recordings.
+    /// What is answered about.
+    pub(super) source: Arc<Source>,
+    /// The recordings of it.
     pub(super) files: Arc<[PathBuf]>,
     /// Its arguments.
     pub(super) given: Given,

@@ -1,8 +1,7 @@
 //! The protocol: requests in on standard input, answers out on standard output.
 use std::{
-    path::PathBuf,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -25,7 +24,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{params::Given, play::Request, tool::Tool};
+use super::{params::Given, play::Request, source::Source, tool::Tool};
 use crate::{
     command::failure::in_words,
     signals::{Signals, Stop},
@@ -41,22 +40,25 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// Answers about recordings.
 pub(super) struct Server {
-    files: Arc<[PathBuf]>,
+    source: Arc<Source>,
     timeout: Duration,
     /// What a model is told at the beginning.
     instructions: String,
     /// One answer at a time reads the files.
     turn: Arc<Semaphore>,
+    /// Ends the answer that is being made.
+    current: Arc<Mutex<Stop>>,
     waiting: AtomicUsize,
 }
 
 impl Server {
-    pub(super) fn new(files: &[PathBuf], timeout: Duration, instructions: String) -> Self {
+    pub(super) fn new(source: Source, timeout: Duration, instructions: String) -> Self {
         Self {
-            files: files.into(),
+            source: Arc::new(source),
             timeout,
             instructions,
             turn: Arc::new(Semaphore::new(1)),
+            current: Arc::default(),
             waiting: AtomicUsize::new(0),
         }
     }
@@ -67,12 +69,17 @@ impl Server {
             .enable_all()
             .build()
             .context("failed to start the runtime")?;
+        let (turn, current) = (Arc::clone(&self.turn), Arc::clone(&self.current));
         let ended = runtime.block_on(async {
             let mut signals = Signals::listen()?;
-            tokio::select! {
+            let ended = tokio::select! {
                 ended = self.session() => ended,
                 () = signals.next() => Ok(()),
-            }
+            };
+            // What is run for an answer ends before.
+            current.lock().unwrap_or_else(PoisonError::into_inner).set();
+            let _ = timeout(GRACE, turn.acquire()).await;
+            ended
         });
         // A thread may still wait for input, or read files: the end of the process ends it.
         runtime.shutdown_background();
@@ -96,7 +103,7 @@ impl Server {
         context: RequestContext<RoleServer>,
     ) -> anyhow::Result<String> {
         let arguments = request.arguments.unwrap_or_default();
-        let given = Given::new(&tool.params(), &arguments)?;
+        let given = Given::new(&tool.params(&self.source), &arguments)?;
         let waiting = Waiting::begin(&self.waiting)?;
         let cancelled = context.ct.cancelled_owned();
         tokio::pin!(cancelled);
@@ -106,19 +113,21 @@ impl Server {
         };
         drop(waiting);
         let stop = Stop::new().context("failed to prepare for its end")?;
-        let request = Request {
-            files: Arc::clone(&self.files),
-            given,
-            stop: stop.clone(),
-            timeout: self.timeout,
+        stop.clone_into(&mut self.current.lock().unwrap_or_else(PoisonError::into_inner));
+        let recorded = match &*self.source {
+            Source::Live(_) => Duration::from_secs(given.seconds()),
+            Source::Files(_) | Source::Lake(_) => Duration::ZERO,
         };
-        let mut work = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            tool.answer(&request)
+        let mut work = tokio::task::spawn_blocking({
+            let (source, stop, timeout) = (Arc::clone(&self.source), stop.clone(), self.timeout);
+            move || {
+                let _turn = turn;
+                answer(tool, source, given, stop, timeout)
+            }
         });
         tokio::select! {
             answer = &mut work => return answer.map_err(failed)?,
-            () = sleep(self.timeout) => {}
+            () = sleep(self.timeout + recorded) => {}
             () = cancelled => {}
         }
         stop.set();
@@ -137,6 +146,31 @@ impl Server {
             )),
         }
     }
+}
+
+/// Answers a call; nodes are recorded before.
+fn answer(
+    tool: Tool,
+    source: Arc<Source>,
+    given: Given,
+    stop: Stop,
+    timeout: Duration,
+) -> anyhow::Result<String> {
+    let sends = matches!(&*source, Source::Live(_)) && given.probes();
+    let recorded = match sends {
+        true => None,
+        false => Some(source.recorded(&given, &stop)?),
+    };
+    let files = recorded
+        .as_ref()
+        .map(|recorded| Arc::clone(&recorded.files));
+    tool.answer(&Request {
+        source,
+        files: files.unwrap_or_default(),
+        given,
+        stop,
+        timeout,
+    })
 }
 
 fn failed(error: JoinError) -> anyhow::Error {
@@ -179,8 +213,9 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = Tool::ALL.map(Tool::description);
-        Ok(ListToolsResult::with_all_items(tools.into()))
+        let tools = self.source.tools().iter();
+        let tools = tools.map(|tool| tool.description(&self.source));
+        Ok(ListToolsResult::with_all_items(tools.collect()))
     }
 
     async fn call_tool(
@@ -188,7 +223,8 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let Some(tool) = Tool::named(&request.name) else {
+        let mut tools = self.source.tools().iter().copied();
+        let Some(tool) = tools.find(|tool| tool.name() == request.name) else {
             let words = format!("unknown tool: {}", escape(&request.name));
             return Err(ErrorData::invalid_params(words, None));
         };

@@ -5,9 +5,11 @@ use rmcp::model::{Tool as Description, ToolAnnotations};
 
 use super::{
     diagnose, flows,
-    params::{ENDS, Kind, LIMIT, Param, SELECTORS, schema},
+    params::{ENDS, Kind, LIMIT, PROBE, Param, SECONDS, SELECTORS, SQL, schema},
     paths,
     play::Request,
+    query,
+    source::Source,
     summary, topology,
 };
 
@@ -19,6 +21,7 @@ pub(super) enum Tool {
     Paths,
     Flows,
     Topology,
+    Query,
 }
 
 const SORT: Param = Param {
@@ -52,26 +55,24 @@ const POD: Param = Param {
 
 impl Tool {
     /// All of them, in the order in which a model reads of them.
-    pub(super) const ALL: [Self; 5] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Summary,
         Self::Diagnose,
         Self::Paths,
         Self::Flows,
         Self::Topology,
+        Self::Query,
     ];
 
-    /// The tool of a name.
-    pub(super) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|tool| tool.name() == name)
-    }
-
-    fn name(self) -> &'static str {
+    /// Its name in the protocol.
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Summary => "summary",
             Self::Diagnose => "diagnose",
             Self::Paths => "paths",
             Self::Flows => "flows",
             Self::Topology => "topology",
+            Self::Query => "query",
         }
     }
 
@@ -82,6 +83,7 @@ impl Tool {
             Self::Paths => "Packets, hop by hop",
             Self::Flows => "Who talks to whom",
             Self::Topology => "The pod network",
+            Self::Query => "SQL about packets",
         }
     }
 
@@ -121,27 +123,44 @@ impl Tool {
                  do not fit, duplicate addresses). Use it to learn names and addresses, or why \
                  nothing can work. part 'problems' is short."
             }
+            Self::Query => {
+                "Answers a question in SQL, which only reads. The tables are paths (a row for each \
+                 packet: how it ended, where, why, its ends, latency), hops (a row for each place \
+                 where a packet was seen) and flows. Use it to count, to group and to compare over \
+                 time; use the other tools, if there are any, for what they are made for. Begin \
+                 with DESCRIBE."
+            }
         }
     }
 
     /// Its parameters.
-    pub(super) fn params(self) -> Vec<&'static Param> {
-        match self {
+    pub(super) fn params(self, source: &Source) -> Vec<&'static Param> {
+        let mut params: Vec<_> = match self {
             Self::Summary | Self::Paths => SELECTORS.iter().chain([&LIMIT]).collect(),
             Self::Flows => SELECTORS.iter().chain([&SORT, &LIMIT]).collect(),
             Self::Diagnose => ENDS.iter().collect(),
             Self::Topology => vec![&PART, &NODE, &POD, &LIMIT],
+            Self::Query => vec![&SQL, &LIMIT],
+        };
+        if let Source::Live(live) = source {
+            params.push(&SECONDS);
+            if self == Self::Diagnose && live.allows_probe {
+                params.push(&PROBE);
+            }
         }
+        params
     }
 
     /// What a model is told of it.
-    pub(super) fn description(self) -> Description {
-        let schema = Arc::new(schema(&self.params()));
+    pub(super) fn description(self, source: &Source) -> Description {
+        let params = self.params(source);
+        let sends = params.iter().any(|param| param.name == PROBE.name);
+        let schema = Arc::new(schema(&params));
         let annotations = ToolAnnotations::from_raw(
             Some(self.title().to_owned()),
-            Some(true),
+            Some(!sends),
             Some(false),
-            Some(true),
+            Some(!sends),
             Some(false),
         );
         Description::new(self.name(), self.about(), schema).with_annotations(annotations)
@@ -155,6 +174,7 @@ impl Tool {
             Self::Paths => paths::answer(request),
             Self::Flows => flows::answer(request),
             Self::Topology => topology::answer(request),
+            Self::Query => query::answer(request),
         }
     }
 }

@@ -132,3 +132,28 @@ pub(in crate::command::mcp) const ENDS: [Param; 4] = [
          of",
     ),
 ];
+
+/// A question in SQL.
+pub(in crate::command::mcp) const SQL: Param = Param::new(
+    "sql",
+    Kind::Text,
+    "SELECT, WITH, EXPLAIN, DESCRIBE or SHOW TABLES, as 'SELECT * FROM paths WHERE outcome = \
+     ''dropped'' LIMIT 10'. DESCRIBE hops, DESCRIBE paths and DESCRIBE flows tell the columns",
+)
+.required();
+
+/// How long nodes are recorded for an answer.
+pub(in crate::command::mcp) const SECONDS: Param = Param::new(
+    "seconds",
+    Kind::Number { min: 1, max: 30 },
+    "How long the nodes are recorded for this answer; 5 by default. What is asked about has to \
+     happen meanwhile",
+);
+
+/// Whether packets are sent.
+pub(in crate::command::mcp) const PROBE: Param = Param::new(
+    "probe",
+    Kind::Flag,
+    "Whether podtrace sends a few packets from the source to the destination; otherwise it waits \
+     for theirs. Ask your user before",
+);

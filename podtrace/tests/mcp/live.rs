@@ -1,0 +1,201 @@
+//! Nodes, recorded for each answer: as root, in a lab.
+use std::{
+    fs,
+    io::Write as _,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, Uid},
+};
+use podtrace::lab::{Lab, LabSpec, traffic::ping};
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+
+use super::session::Session;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two pings.
+const PACE: Duration = Duration::from_millis(10);
+
+/// A node with two pods, and what its options are.
+struct Node {
+    lab: Lab,
+    table: NamedTempFile,
+}
+
+impl Node {
+    /// None, and says so, where that takes root.
+    fn new() -> Option<Self> {
+        if !Uid::effective().is_root() {
+            println!("skipped: it takes root");
+            return None;
+        }
+        let lab = Lab::new(LabSpec {
+            nodes: 1,
+            pods_per_node: 2,
+            ipv6: false,
+        })
+        .unwrap();
+        let mut table = NamedTempFile::new().unwrap();
+        table.write_all(lab.pod_table().as_bytes()).unwrap();
+        Some(Self { lab, table })
+    }
+
+    fn begin(&self, options: &[&str]) -> Session {
+        let table = self.table.path().to_str().unwrap();
+        let netns = &*self.lab.nodes[0].netns.name;
+        let own = ["--", "--netns", netns, "--pods", table];
+        Session::begin(&[&["--live"], options, &own].concat()).0
+    }
+
+    /// Does something while one pod pings the other.
+    fn while_pinging<T>(&self, work: impl FnOnce() -> T) -> T {
+        let [from, to] = &self.lab.nodes[0].pods[..] else {
+            panic!("not two pods");
+        };
+        let is_over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let pinging = scope.spawn(|| {
+                // Bounded, whatever becomes of the test.
+                for number in 0..6000 {
+                    if is_over.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    ping(&from.netns, to.ipv4.into(), number, 1, 56).unwrap();
+                    thread::sleep(PACE);
+                }
+            });
+            let done = work();
+            is_over.store(true, Ordering::Relaxed);
+            pinging.join().unwrap();
+            done
+        })
+    }
+}
+
+fn children(pid: u32) -> Vec<u32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+    let lists = threads.map(|thread| fs::read_to_string(thread.path().join("children")));
+    let lists: Vec<_> = lists.flatten().collect();
+    let pids = lists.iter().flat_map(|list| list.split_whitespace());
+    pids.map(|pid| pid.parse().unwrap()).collect()
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "{what}");
+        thread::yield_now();
+    }
+}
+
+const ENDS: [&str; 2] = ["default/mypod1", "default/mypod2"];
+
+#[test]
+fn each_answer_is_about_what_happens_meanwhile() {
+    let Some(node) = Node::new() else { return };
+    let mut session = node.begin(&[]);
+    let paths = node.while_pinging(|| {
+        session.json(
+            "paths",
+            json!({"expression": "icmp", "seconds": 2, "limit": 5}),
+        )
+    });
+    assert!(
+        paths["outcomes"]["delivered"].as_u64().unwrap() > 2,
+        "{paths}"
+    );
+    assert_eq!(paths["outcomes"]["not_seen_further"], Value::Null);
+    let (source, destination) = (ENDS[0], ENDS[1]);
+    let ends = json!({"source": source, "destination": destination, "seconds": 2});
+    let diagnosis = node.while_pinging(|| session.json("diagnose", ends.clone()));
+    assert_eq!(
+        diagnosis["diagnosis"]["conclusion"], "delivered",
+        "{diagnosis}"
+    );
+    // Without traffic there is nothing to tell.
+    let quiet = session.json("diagnose", ends);
+    assert_eq!(quiet["diagnosis"]["conclusion"], "unknown", "{quiet}");
+    let topology = session.json("topology", json!({"part": "pods", "seconds": 1}));
+    assert!(topology.to_string().contains("mypod1"), "{topology}");
+    let sql = "SELECT count(*) AS n FROM paths WHERE outcome = 'delivered'";
+    let counted = node.while_pinging(|| session.json("query", json!({"sql": sql, "seconds": 2})));
+    assert!(counted["rows"][0]["n"].as_u64().unwrap() > 2, "{counted}");
+    assert_eq!(session.end().code, Some(0));
+}
+
+#[test]
+fn other_nodes_are_asked_by_their_agents() {
+    let Some(node) = Node::new() else { return };
+    let agent = format!(
+        "exec:{} agent --stdio --node-name worker1 --netns {} --pods {}",
+        env!("CARGO_BIN_EXE_podtrace"),
+        node.lab.nodes[0].netns.name,
+        node.table.path().to_str().unwrap()
+    );
+    let (mut session, _) = Session::begin(&["--live", "--", "--agent", &agent]);
+    let paths = node.while_pinging(|| {
+        session.json(
+            "paths",
+            json!({"expression": "icmp", "seconds": 2, "limit": 5}),
+        )
+    });
+    assert!(
+        paths["outcomes"]["delivered"].as_u64().unwrap() > 2,
+        "{paths}"
+    );
+    assert!(paths.to_string().contains("worker1"), "{paths}");
+    assert_eq!(session.end().code, Some(0));
+}
+
+#[test]
+fn packets_are_sent_only_where_that_is_allowed() {
+    let Some(node) = Node::new() else { return };
+    let (source, destination) = (ENDS[0], ENDS[1]);
+    let ends = json!({"source": source, "destination": destination, "probe": true, "seconds": 5});
+    let mut session = node.begin(&[]);
+    let told = session.mistake("diagnose", ends.clone());
+    assert!(told.contains("no parameter probe"), "{told}");
+    let mut session = node.begin(&["--allow-probe"]);
+    let diagnosis = session.json("diagnose", ends);
+    assert_eq!(
+        diagnosis["diagnosis"]["conclusion"], "delivered",
+        "{diagnosis}"
+    );
+}
+
+#[test]
+fn nothing_is_left_of_a_server_that_ends() {
+    let Some(node) = Node::new() else { return };
+    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        let mut session = node.begin(&[]);
+        session.begin_call("summary", json!({"seconds": 30}));
+        let server = session.child.id();
+        wait_until("nothing is recorded", || !children(server).is_empty());
+        let recording = children(server);
+        let pid = Pid::from_raw(server.try_into().unwrap());
+        kill(pid, signal).unwrap();
+        let is_gone = |pid: &u32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            stat.is_empty() || stat.contains(") Z ")
+        };
+        wait_until("a recording is left", || recording.iter().all(is_gone));
+        session.child.wait().unwrap();
+    }
+}
+
+#[test]
+fn recording_of_a_call_that_is_cancelled_ends() {
+    let Some(node) = Node::new() else { return };
+    let mut session = node.begin(&[]);
+    let id = session.begin_call("summary", json!({"seconds": 30}));
+    let server = session.child.id();
+    wait_until("nothing is recorded", || !children(server).is_empty());
+    session.tell("notifications/cancelled", json!({"requestId": id}));
+    wait_until("a recording is left", || children(server).is_empty());
+    assert_eq!(session.end().code, Some(0));
+}
