@@ -96,13 +96,6 @@ impl Input {
         self.info.as_ref()
     }
 
-    /// Whether not all packets were traced.
-    pub(crate) fn is_sampled(&self) -> bool {
-        self.info
-            .as_ref()
-            .is_some_and(|info| info.sample > 1 || info.max_rate.is_some() || info.mixed_sampling)
-    }
-
     /// Whether only some packets were recorded.
     pub(crate) fn is_selected(&self) -> bool {
         self.info.as_ref().is_some_and(|info| info.selected)
@@ -347,16 +340,6 @@ pub(super) fn kernels(inputs: &[Input]) -> Vec<usize> {
 /// An input of each kernel.
 pub(crate) fn firsts(inputs: &[Input]) -> impl Iterator<Item = &Input> + Clone {
     inputs.iter().filter(|input| input.is_first())
-}
-
-/// Whether sampling may have skipped a packet at one node that another node traced.
-pub(crate) fn differ_in_sampling(inputs: &[Input]) -> bool {
-    let infos: Vec<_> = inputs.iter().filter_map(Input::info).collect();
-    let share = |info: &SectionInfo| info.sample.max(1);
-    let differ = |pair: &[&SectionInfo]| {
-        share(pair[0]) != share(pair[1]) || pair.iter().any(|info| info.max_rate.is_some())
-    };
-    infos.windows(2).any(differ) || infos.iter().any(|info| info.mixed_sampling)
 }
 
 /// Bytes to read in this many passes over the files; none if the size is unknown.

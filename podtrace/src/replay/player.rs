@@ -8,10 +8,11 @@ use anyhow::bail;
 
 use super::{
     follow::{FOLLOW_PAUSE, newer_files, wait_until_started},
-    inputs::{self, Input, common_payload, differ_in_sampling, hop_timeout_ns, size},
+    inputs::{self, Input, common_payload, hop_timeout_ns, size},
     pace::Pace,
     prescan::{Prescan, unread},
     report::{Played, report, undecoded},
+    sampling,
     select::Selection,
     wanted::{Unfound, check_interfaces, check_names},
 };
@@ -229,12 +230,12 @@ impl Player<'_> {
             let info = input.info();
             info.is_some_and(|info| !info.interfaces.is_empty())
         };
-        if self.selection.is_part() || inputs.iter().any(is_part) || differ_in_sampling(inputs) {
+        if self.selection.is_part() || inputs.iter().any(is_part) {
             pipeline.set_partial_view();
         }
-        if inputs::firsts(inputs).any(Input::is_sampled) {
-            pipeline.set_sampled();
-        }
+        let tells_shares = |cluster: &Cluster| cluster.budget().is_some();
+        let are_told = self.cluster.as_ref().is_some_and(tells_shares);
+        sampling::set(inputs, are_told, &mut pipeline);
         if inputs::firsts(inputs).any(Input::is_selected) {
             pipeline.set_selected();
             // The others need not have what one has.
