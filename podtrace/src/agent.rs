@@ -4,6 +4,7 @@
 //! session it hands on. So what a console sees is what a recording would hold, in its format, and
 //! nothing of a trace outlives its process.
 mod address;
+mod budget;
 mod client;
 mod consoles;
 mod error;
@@ -21,6 +22,7 @@ mod tls;
 mod trace;
 
 pub use address::Address;
+pub use budget::Budget;
 pub use client::{Agent, Allow, Control, Sender};
 pub use error::AgentError;
 pub use listen::{Listener, serve};

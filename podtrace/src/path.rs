@@ -14,6 +14,7 @@ pub mod refusal;
 pub mod reorder;
 pub mod rtt;
 pub mod service;
+mod shares;
 pub mod summary;
 mod times;
 mod views;

@@ -174,7 +174,14 @@ impl Pipeline {
                 self.release();
             }
             Update::Snapshot(_) | Update::Pods { .. } | Update::Runtime { .. } => self.release(),
-            Update::Sampling { share, ts_ns } => self.builder.record_sampling(*share, *ts_ns),
+            Update::Sampling {
+                share,
+                since_ns,
+                ts_ns,
+            } => {
+                let times = (since_ns.unwrap_or(*ts_ns), *ts_ns);
+                self.builder.record_sampling(origin.session, *share, times);
+            }
             Update::Attaching {
                 left: 0,
                 refused: 0,

@@ -11,6 +11,7 @@ mod prescan;
 mod progress;
 pub(crate) mod report;
 mod same;
+pub(crate) mod sampling;
 mod select;
 mod uplinks;
 mod wanted;

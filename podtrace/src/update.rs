@@ -111,7 +111,10 @@ pub enum Update {
     Sampling {
         /// One packet in `share` is taken; 1 takes all.
         share: u32,
-        /// When that began.
+        /// Since when some may have been taken by that share, if not at once.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since_ns: Option<u64>,
+        /// When all were.
         ts_ns: u64,
     },
     /// Some interfaces are unwatched: packets under way before all are watched may lack hops.
@@ -162,8 +165,13 @@ impl Update {
             Self::Pods { ts_ns, .. }
             | Self::Cluster { ts_ns, .. }
             | Self::Translations { ts_ns, .. }
-            | Self::Loss(Loss { ts_ns, .. })
-            | Self::Sampling { ts_ns, .. } => *ts_ns = map(*ts_ns),
+            | Self::Loss(Loss { ts_ns, .. }) => *ts_ns = map(*ts_ns),
+            Self::Sampling {
+                since_ns, ts_ns, ..
+            } => {
+                *since_ns = since_ns.map(&map);
+                *ts_ns = map(*ts_ns);
+            }
             Self::Attaching {
                 since_ns,
                 begun_ns,

@@ -136,7 +136,9 @@ impl Rights {
             && request.max_rate.is_none_or(|asked| asked > max)
         {
             request.max_rate = Some(max);
-            words.push(format!("it samples there beyond {max} events a second"));
+            words.push(format!(
+                "it samples there beyond {max} events a second, by its own --max-rate"
+            ));
         }
         words
     }

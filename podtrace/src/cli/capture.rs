@@ -132,7 +132,8 @@ pub struct LoadArgs {
     /// request together with its reply. The kernel skips the others
     #[arg(long, value_name = "1/N", value_parser = share, help_heading = "Load")]
     pub sample: Option<u32>,
-    /// Sample as needed to stay below about this many events per second, for example 50k
+    /// Sample as needed to stay below about this many events per second, for example 50k. With --agent
+    /// or --cluster: of all nodes together [default with these: 200k; with record: none]
     #[arg(long, value_name = "EVENTS", value_parser = rate, help_heading = "Load")]
     pub max_rate: Option<u64>,
     /// Use at most this much processor time, in percent of one processor, 1 to 100000. Beyond it, packets

@@ -23,7 +23,7 @@ use super::{
 use reach::reach;
 
 use crate::{
-    agent::{Agent, Control, Request, Sender},
+    agent::{Agent, Budget, Control, Request, Sender},
     cli::{CaptureArgs, ClusterArgs, End, TraceArgs},
     model::{origin::split_id, probes::Probes},
     output::printer::Printer,
@@ -163,6 +163,11 @@ impl Connections {
         prober.context("failed to start a thread")
     }
 
+    /// How many agents there are.
+    pub(super) fn len(&self) -> usize {
+        self.agents.len()
+    }
+
     /// Runs work on the agents.
     pub(super) fn run<'a, T>(
         &'a mut self,
@@ -215,12 +220,17 @@ impl Asking<'_> {
         let Some(mut connections) = self.connect(stop)? else {
             return Ok(None);
         };
-        let request = self.request();
+        let mut request = self.request();
+        let budget = Budget::new(request.max_rate, connections.len());
+        request.max_rate = Some(budget.each());
         let begun = connections.run(async |agents| begin(agents, &request, options, stop).await)?;
-        Ok(begun.map(|cluster| (connections, cluster)))
+        Ok(begun.map(|mut cluster| {
+            cluster.set_budget(budget);
+            (connections, cluster)
+        }))
     }
 
-    /// What is asked of each agent.
+    /// What is asked of all agents.
     pub(super) fn request(&self) -> Request {
         let capture = self.capture;
         Request {

@@ -23,7 +23,7 @@ use super::{
     stop::stop_on_signal,
 };
 use crate::{
-    agent::{Control, Request},
+    agent::{Budget, Control, Request},
     cli::RecordArgs,
     session::files::{Fetched, FetchedInto, FilesError},
     signals::Stop,
@@ -60,7 +60,13 @@ pub(super) fn run(args: &RecordArgs) -> anyhow::Result<u8> {
     let Some(mut connections) = asking.connect(&stop)? else {
         return Ok(INTERRUPTED);
     };
-    let request = asking.request();
+    let mut request = asking.request();
+    // A file takes what comes: there is no budget that was not asked for.
+    if request.max_rate.is_some() {
+        let budget = Budget::new(request.max_rate, connections.len());
+        tell(&format!("sampling beyond {}", budget.in_words()));
+        request.max_rate = Some(budget.each());
+    }
     let force = args.files.how.force;
     let begun =
         connections.run(async |agents| begin(agents, &request, (folder, force), &stop).await)?;

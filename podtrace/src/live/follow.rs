@@ -121,16 +121,19 @@ impl Tracer {
         let counters = self.taps.probe.counters()?;
         self.pipeline.count(&counters);
         if self.sampling.adjust(taken(&counters), monotonic_ns()?) {
+            let since_ns = monotonic_ns()?;
             self.taps.probe.sample(self.sampling.digest_max())?;
-            self.report_share()?;
+            self.report_share(Some(since_ns))?;
         }
         Ok(())
     }
 
-    /// Reports which share of the packets is taken from now on.
-    pub(super) fn report_share(&mut self) -> anyhow::Result<()> {
+    /// Reports which share of the packets is taken from now on. `since_ns`: since when some may have
+    /// been, if not from the beginning.
+    pub(super) fn report_share(&mut self, since_ns: Option<u64>) -> anyhow::Result<()> {
         self.update(&Update::Sampling {
             share: self.sampling.share(),
+            since_ns,
             ts_ns: monotonic_ns()?,
         });
         Ok(())

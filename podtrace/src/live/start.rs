@@ -214,7 +214,7 @@ impl Tracer {
         self.is_attaching = self.taps.left_of_start() > 0;
         self.report_unwatched(None)?;
         if self.sampling.share() > 1 {
-            self.report_share()?;
+            self.report_share(None)?;
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ pub(crate) use refused::KNOWN_BYTES;
 #[cfg(test)]
 pub(crate) use spare::BYTES as SPARE_BYTES;
 
-use super::{Outcome, Path, losses::Losses, rtt::Requests, views::Views};
+use super::{Outcome, Path, losses::Losses, rtt::Requests, shares::Shares, views::Views};
 use crate::{
     model::{event::Event, tap_point::Role, translation::FlowChanges},
     world::World,
@@ -80,6 +80,8 @@ pub struct Builder {
     is_selected: bool,
     /// When interfaces were unwatched.
     partial: Views,
+    /// Which share of the packets sessions trace.
+    shares: Shares,
     /// Events that came too late to be put in order.
     unordered: Losses,
     /// When sockets may have been unwatched too.
@@ -117,6 +119,7 @@ impl Builder {
             is_sampled: false,
             is_selected: false,
             partial: Views::default(),
+            shares: Shares::default(),
             unordered: Losses::default(),
             blind: Views::default(),
             next_id: 1,

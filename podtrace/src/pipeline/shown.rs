@@ -39,6 +39,18 @@ impl Pipeline {
         self.builder.set_sampled();
     }
 
+    /// Records that several sessions trace one packet of so many, and tell whenever they trace
+    /// another share.
+    pub fn set_common_share(&mut self, share: u32) {
+        self.builder.set_common_share(share);
+    }
+
+    /// The smallest share of the packets that a session has traced so far: one in so many.
+    #[must_use]
+    pub fn least_share(&self, session: usize) -> u32 {
+        self.builder.least_share(session)
+    }
+
     /// Records that only some packets were recorded.
     pub fn set_selected(&mut self) {
         self.builder.set_selected();

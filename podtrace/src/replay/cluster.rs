@@ -1,4 +1,5 @@
 //! Sessions of several nodes that are recorded meanwhile: their clocks, their losses, their ends.
+mod budget;
 mod clocks;
 #[cfg(feature = "cluster")]
 mod newcomer;
@@ -19,7 +20,7 @@ use super::{
 #[cfg(feature = "cluster")]
 use crate::session::reader::Relayed;
 use crate::{
-    agent::Control,
+    agent::{Budget, Control},
     pipeline::Pipeline,
     session::{
         format::SectionInfo,
@@ -28,6 +29,7 @@ use crate::{
     signals::Stop,
     text::{count::counted, sanitize::sanitize},
 };
+use budget::Spending;
 pub(crate) use clocks::Clocks;
 use clocks::Solved;
 #[cfg(feature = "cluster")]
@@ -157,6 +159,8 @@ impl Feed {
 pub(crate) struct Cluster {
     feeds: Vec<Feed>,
     clocks: Clocks,
+    /// What agents send together at most, if it was asked of them.
+    spending: Option<Spending>,
     /// Shows how the nodes are, and when it last did.
     show: Option<(ShowLine, Instant)>,
     /// When the sessions are asked to end, whatever the agents do.
@@ -175,6 +179,7 @@ impl Cluster {
         Self {
             feeds,
             clocks,
+            spending: None,
             show: None,
             lasts: None,
             until: None,
@@ -187,6 +192,17 @@ impl Cluster {
     /// Ends the sessions after so long, if the agents do not.
     pub(crate) fn end_after(&mut self, duration: Duration) {
         self.lasts = Instant::now().checked_add(duration.saturating_add(PATIENCE));
+    }
+
+    /// Says what agents were asked to send together at most. Each tells of its share of the packets
+    /// from the begin on.
+    pub(crate) fn set_budget(&mut self, budget: Budget) {
+        self.spending = Some(Spending::new(budget));
+    }
+
+    /// What agents send together at most, if it was asked of them.
+    pub(super) fn budget(&self) -> Option<Budget> {
+        self.spending.as_ref().map(|spending| spending.budget)
     }
 
     /// Shows how the nodes are below what is printed.
@@ -290,6 +306,9 @@ impl Cluster {
 
     /// Tells which sessions have failed since it was last asked, and what agents tell of theirs.
     pub(super) fn tell_ends(&mut self, merge: &Merge, pipeline: &mut Pipeline) {
+        if let Some(spending) = &mut self.spending {
+            spending.tell(&self.feeds, pipeline);
+        }
         for (feed, stream) in self.feeds.iter_mut().zip(merge.streams()) {
             for words in feed.control.notices() {
                 pipeline.notice(&feed.says(&words));
@@ -341,6 +360,9 @@ impl Cluster {
                     PATIENCE.as_secs()
                 )));
             }
+        }
+        if let Some(spending) = &self.spending {
+            spending.sum_up(&self.feeds, pipeline);
         }
         let names: Vec<_> = self
             .feeds

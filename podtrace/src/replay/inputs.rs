@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::bail;
 
-use super::options::PlayerOptions;
+use super::{options::PlayerOptions, sampling};
 use crate::{
     clock::nanos,
     packet::key_payload,
@@ -95,13 +95,6 @@ impl Input {
     /// The header of a session of podtrace, if it is known to be one.
     pub(crate) fn info(&self) -> Option<&SectionInfo> {
         self.info.as_ref()
-    }
-
-    /// Whether not all packets were traced.
-    pub(crate) fn is_sampled(&self) -> bool {
-        self.info
-            .as_ref()
-            .is_some_and(|info| info.sample > 1 || info.max_rate.is_some() || info.mixed_sampling)
     }
 
     /// Whether only some packets were recorded.
@@ -282,17 +275,16 @@ fn section_info(file: &Path) -> Result<Option<SectionInfo>, InputError> {
 }
 
 /// Makes known that not all packets of all nodes are there, if it is so: then less can be claimed.
-pub(super) fn limit_claims(inputs: &[Input], pipeline: &mut Pipeline) {
+/// `are_told`: whether each session tells of its share from its begin on.
+pub(super) fn limit_claims(inputs: &[Input], are_told: bool, pipeline: &mut Pipeline) {
     let is_part = |input: &Input| {
         let info = input.info();
         info.is_some_and(|info| !info.interfaces.is_empty())
     };
-    if inputs.iter().any(is_part) || differ_in_sampling(inputs) {
+    if inputs.iter().any(is_part) {
         pipeline.set_partial_view();
     }
-    if firsts(inputs).any(Input::is_sampled) {
-        pipeline.set_sampled();
-    }
+    sampling::set(inputs, are_told, pipeline);
     if firsts(inputs).any(Input::is_selected) {
         pipeline.set_selected();
         // The others need not have what one has.
@@ -374,16 +366,6 @@ pub(super) fn kernels(inputs: &[Input]) -> Vec<usize> {
 /// An input of each kernel.
 pub(crate) fn firsts(inputs: &[Input]) -> impl Iterator<Item = &Input> + Clone {
     inputs.iter().filter(|input| input.is_first())
-}
-
-/// Whether sampling may have skipped a packet at one node that another node traced.
-pub(crate) fn differ_in_sampling(inputs: &[Input]) -> bool {
-    let infos: Vec<_> = inputs.iter().filter_map(Input::info).collect();
-    let share = |info: &SectionInfo| info.sample.max(1);
-    let differ = |pair: &[&SectionInfo]| {
-        share(pair[0]) != share(pair[1]) || pair.iter().any(|info| info.max_rate.is_some())
-    };
-    infos.windows(2).any(differ) || infos.iter().any(|info| info.mixed_sampling)
 }
 
 /// Bytes to read in this many passes over the files; none if the size is unknown.

@@ -225,7 +225,9 @@ impl Player<'_> {
         if self.selection.is_part() {
             pipeline.set_partial_view();
         }
-        limit_claims(inputs, &mut pipeline);
+        let tells_shares = |cluster: &Cluster| cluster.budget().is_some();
+        let are_told = self.cluster.as_ref().is_some_and(tells_shares);
+        limit_claims(inputs, are_told, &mut pipeline);
         let world = pipeline.world_mut();
         if !inputs.iter().any(Input::is_stream) {
             let names = inputs::firsts(inputs).flat_map(Input::nodes);

@@ -1,4 +1,5 @@
 //! Three nodes, each with an agent, and one console.
+mod budget;
 mod kubernetes;
 mod probe;
 mod record;

@@ -4,8 +4,9 @@ use crate::{
     command::setup::{command, kernel, names_of, session_name, vxlan_ports},
     packet::VxlanPorts,
     replay::{
-        inputs::{Input, differ_in_sampling, firsts},
+        inputs::{Input, firsts},
         player::Found,
+        sampling::differ_in_sampling,
     },
     session::{
         files::{FileOptions, Keep, Replacement, SessionFiles, Target},

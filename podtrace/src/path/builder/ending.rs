@@ -18,6 +18,7 @@ impl Builder {
         let oldest_ns = oldest.map_or(u64::MAX, |hop| hop.ts_ns);
         self.losses.forget(oldest_ns, now_ns);
         self.partial.forget(oldest_ns, now_ns);
+        self.shares.forget(oldest_ns, now_ns);
         self.unordered.forget(oldest_ns, now_ns);
         self.blind.forget(oldest_ns, now_ns);
     }
@@ -104,6 +105,7 @@ impl Builder {
             open.path.is_unwatched = may_go_on
                 && may_pass_unseen
                 && !self.is_partial
+                && !self.shares.may_differ(first_ns, now_ns)
                 && !self.unordered.overlap(first_ns, now_ns);
             let is_unrecorded = may_go_on && self.is_partial && self.is_selected;
             open.path.is_unrecorded = is_unrecorded && !may_pass_unseen;

@@ -31,10 +31,25 @@ impl Builder {
         }
     }
 
-    /// Records that one packet of so many is traced from then on, in nanoseconds.
-    pub fn record_sampling(&mut self, share: u32, from_ns: u64) {
-        self.record_loss(from_ns, from_ns);
+    /// Records that several sessions trace one packet of so many, and tell whenever they trace
+    /// another share.
+    pub fn set_common_share(&mut self, share: u32) {
+        self.shares.set_common(share);
         self.is_sampled |= share > 1;
+    }
+
+    /// Records that a session has begun to trace one packet of so many between two times, in
+    /// nanoseconds.
+    pub fn record_sampling(&mut self, session: usize, share: u32, (since_ns, ts_ns): (u64, u64)) {
+        self.record_loss(since_ns, ts_ns);
+        self.is_sampled |= share > 1;
+        self.shares.record(session, share, (since_ns, ts_ns));
+    }
+
+    /// The smallest share of the packets that a session has traced so far: one in so many.
+    #[must_use]
+    pub fn least_share(&self, session: usize) -> u32 {
+        self.shares.least(session)
     }
 
     /// Records that a session watches only some of the interfaces from then on, in
@@ -64,9 +79,11 @@ impl Builder {
         self.unordered.record(from_ns, to_ns);
     }
 
-    /// Whether a packet under way at that time may have passed unwatched interfaces.
+    /// Whether a packet under way at that time may have passed interfaces that did not watch for it.
     pub(super) fn may_pass_unseen(&self, first_ns: u64, last_ns: u64) -> bool {
-        self.partial.overlap(first_ns, last_ns) || self.unordered.overlap(first_ns, last_ns)
+        self.partial.overlap(first_ns, last_ns)
+            || self.unordered.overlap(first_ns, last_ns)
+            || self.shares.may_differ(first_ns, last_ns)
     }
 
     /// Whether a packet seen at that time may have passed taps unseen before.

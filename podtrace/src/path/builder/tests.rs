@@ -18,6 +18,7 @@ mod partial_view;
 mod refused;
 mod routed;
 mod segments;
+mod shares;
 mod sockets;
 mod translation;
 

@@ -68,7 +68,7 @@ impl Cluster {
                 merge.add(Stream::new(chain, origin, None));
             }
             self.feeds.push(feed);
-            limit_claims(&self.inputs(), pipeline);
+            limit_claims(&self.inputs(), self.budget().is_some(), pipeline);
         }
         self.feeds.len() > before
     }
