@@ -1,23 +1,18 @@
 //! Nodes, recorded for each answer: as root, in a lab.
 use std::{
-    fs,
     io::Write as _,
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::{Pid, Uid},
-};
+use nix::{sys::signal::Signal, unistd::Uid};
 use podtrace::lab::{Lab, LabSpec, traffic::ping};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 
-use super::session::Session;
+use super::session::{Session, children, is_gone, wait_until};
 
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two pings.
 const PACE: Duration = Duration::from_millis(10);
 
@@ -74,22 +69,6 @@ impl Node {
             pinging.join().unwrap();
             done
         })
-    }
-}
-
-fn children(pid: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let lists = threads.map(|thread| fs::read_to_string(thread.path().join("children")));
-    let lists: Vec<_> = lists.flatten().collect();
-    let pids = lists.iter().flat_map(|list| list.split_whitespace());
-    pids.map(|pid| pid.parse().unwrap()).collect()
-}
-
-fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "{what}");
-        thread::yield_now();
     }
 }
 
@@ -177,12 +156,7 @@ fn nothing_is_left_of_a_server_that_ends() {
         let server = session.child.id();
         wait_until("nothing is recorded", || !children(server).is_empty());
         let recording = children(server);
-        let pid = Pid::from_raw(server.try_into().unwrap());
-        kill(pid, signal).unwrap();
-        let is_gone = |pid: &u32| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            stat.is_empty() || stat.contains(") Z ")
-        };
+        session.kill(signal);
         wait_until("a recording is left", || recording.iter().all(is_gone));
         session.child.wait().unwrap();
     }

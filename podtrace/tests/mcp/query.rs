@@ -1,9 +1,10 @@
 //! SQL.
 use std::process::Command;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use super::session::{RECORDED, Session, command, folder};
+use super::session::{RECORDED, Session, children, command, folder, is_gone, wait_until};
 
 const COUNT: &str = "SELECT count(*) AS n FROM paths";
 
@@ -80,11 +81,24 @@ fn lake_has_sql_alone() {
     );
 }
 
+const ENDLESS: &str = "SELECT count(*) FROM hops a, hops b, hops c, hops d, hops e, hops f";
+
+#[test]
+fn question_ends_with_its_server() {
+    let mut session = Session::recorded();
+    session.begin_call("query", json!({"sql": ENDLESS}));
+    let server = session.child.id();
+    wait_until("nothing is asked", || !children(server).is_empty());
+    let asked = children(server);
+    session.kill(Signal::SIGKILL);
+    wait_until("a question is left", || asked.iter().all(is_gone));
+    session.child.wait().unwrap();
+}
+
 #[test]
 fn question_that_is_cancelled_ends() {
     let mut session = Session::recorded();
-    let endless = "SELECT count(*) FROM hops a, hops b, hops c, hops d, hops e, hops f";
-    let id = session.begin_call("query", json!({"sql": endless}));
+    let id = session.begin_call("query", json!({"sql": ENDLESS}));
     session.tell("notifications/cancelled", json!({"requestId": id}));
     assert_eq!(session.json("query", json!({"sql": COUNT}))["shown"], 1);
     assert_eq!(session.end().code, Some(0));

@@ -1,10 +1,11 @@
 //! `podtrace query`.
-use std::io::BufWriter;
+use std::{io::BufWriter, time::Duration};
 
 use anyhow::Context as _;
 use datafusion::execution::SendableRecordBatchStream;
 use futures_util::TryStreamExt as _;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::time::sleep;
 
 use super::{until_signal::until_signal, write::Writing};
 use crate::{
@@ -12,8 +13,11 @@ use crate::{
     command::{INTERRUPTED, stop::stop_on_signal},
     lake::{Engine, Format, Lake, Limits, Open, Printed, in_words},
     replay::options::PlayerOptions,
-    sink::Named,
+    sink::{Named, has_no_reader},
 };
+
+/// How often podtrace looks whether somebody reads the answer.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Bytes that a question may take beside its limit, for the texts that it makes, the buffers of
 /// files, and stacks: the engine does not count those.
@@ -58,7 +62,20 @@ pub(in crate::command) fn run(args: &QueryArgs) -> anyhow::Result<u8> {
         folder: folder.path(),
     };
     bound_memory(args.memory_limit)?;
-    until_signal(&stop, answer(args, &lake, limits))
+    until_signal(&stop, async {
+        tokio::select! {
+            answered = answer(args, &lake, limits) => answered,
+            () = nobody_reads() => Ok(()),
+        }
+    })
+}
+
+/// Waits until nobody reads the answer any more, as when who asked was killed: a question that writes
+/// nothing for long would not notice.
+async fn nobody_reads() {
+    while !has_no_reader() {
+        sleep(LOOK).await;
+    }
 }
 
 /// A question whose texts grow beyond measure ends, before the machine has no memory left.

@@ -26,8 +26,8 @@ const WORDS_MAX: usize = 16 << 10;
 const PATIENCE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// The exit status of a podtrace that could not do what it was asked to.
-const FAILED: i32 = 2;
+/// The exit statuses of a podtrace that has answered: fine, a problem, unknown, events were lost.
+const ANSWERED: [i32; 4] = [0, 1, 3, 4];
 
 /// Runs podtrace, and hands on what it writes, until it ends or that is enough.
 ///
@@ -113,12 +113,18 @@ fn failure(status: ExitStatus, words: &str) -> Option<String> {
              there is\nhint: ask for less, by time or by pod"
         ));
     }
-    (status.code() == Some(FAILED)).then(|| {
-        let last = words.rfind("podtrace: ").map_or(words, |at| &words[at..]);
-        let last = last.strip_prefix("podtrace: ").unwrap_or(last);
-        let lines: Vec<_> = last.lines().map(sanitize).collect();
-        lines.join("\n").trim().to_owned()
-    })
+    if status.code().is_some_and(|code| ANSWERED.contains(&code)) {
+        return None;
+    }
+    let last = words.rfind("podtrace: ").map_or(words, |at| &words[at..]);
+    let last = last.strip_prefix("podtrace: ").unwrap_or(last).trim();
+    if last.is_empty() {
+        return Some(format!(
+            "podtrace has answered a part, and ended with {status}"
+        ));
+    }
+    let lines: Vec<_> = last.lines().map(sanitize).collect();
+    Some(lines.join("\n"))
 }
 
 #[cfg(test)]
@@ -131,8 +137,12 @@ mod tests {
         let words = "podtrace: a notice\npodtrace: no table\x1b x\nhint: there is hops\n";
         let told = failure(status(2), words).unwrap();
         assert_eq!(told, "no table\u{fffd} x\nhint: there is hops");
-        for fine in [0, 1, 3] {
+        for fine in ANSWERED {
             assert_eq!(failure(status(fine), words), None);
+        }
+        for cut_short in [101, 130] {
+            let told = failure(status(cut_short), "").unwrap();
+            assert!(told.contains("a part"), "{told}");
         }
         let killed = failure(ExitStatus::from_raw(6), "").unwrap();
         assert!(killed.contains("signal 6") && killed.contains("hint"));

@@ -22,6 +22,8 @@ pub(super) fn answer(request: &Request) -> anyhow::Result<String> {
     if let Source::Lake(url) = &*request.source {
         line.push(format!("--lake={url}").into());
     }
+    // A storage that is gone is named before time is up.
+    line.push(format!("--retry-for={}ms", (request.timeout / 2).as_millis()).into());
     line.extend(["--".into(), sql.into()]);
     line.extend(request.files.iter().map(OsString::from));
     let mut rows = Rows::new(limit, BODY_MAX);
