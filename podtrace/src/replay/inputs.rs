@@ -15,12 +15,11 @@ use std::{
 
 use anyhow::bail;
 
-use super::{options::PlayerOptions, sampling};
+use super::options::PlayerOptions;
 use crate::{
     clock::nanos,
     packet::key_payload,
     path::HOP_TIMEOUT,
-    pipeline::Pipeline,
     session::{
         chain::Chain,
         folder,
@@ -271,31 +270,6 @@ fn section_info(file: &Path) -> Result<Option<SectionInfo>, InputError> {
             Some(_) if reader.is_damaged() => {}
             _ => return Ok(None),
         }
-    }
-}
-
-/// Makes known that not all packets of all nodes are there, if it is so: then less can be claimed.
-/// `are_told`: whether each session tells of its share from its begin on.
-pub(super) fn limit_claims(inputs: &[Input], are_told: bool, pipeline: &mut Pipeline) {
-    let is_part = |input: &Input| {
-        let info = input.info();
-        info.is_some_and(|info| !info.interfaces.is_empty())
-    };
-    if inputs.iter().any(is_part) {
-        pipeline.set_partial_view();
-    }
-    sampling::set(inputs, are_told, pipeline);
-    if firsts(inputs).any(Input::is_selected) {
-        pipeline.set_selected();
-        // The others need not have what one has.
-        if inputs.len() > 1 {
-            pipeline.set_partial_view();
-        }
-    }
-    if inputs.len() > 1 {
-        let numbers = inputs.iter().zip(numbers(inputs));
-        let partly = numbers.filter(|(input, _)| input.is_selected());
-        pipeline.world_mut().partly_recorded = partly.flat_map(|(_, (_, nodes))| nodes).collect();
     }
 }
 

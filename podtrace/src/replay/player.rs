@@ -7,9 +7,10 @@ use anyhow::bail;
 
 use super::{
     follow::wait_until_started,
-    inputs::{self, Input, common_payload, hop_timeout_ns, limit_claims, size},
+    inputs::{self, Input, common_payload, hop_timeout_ns, size},
     prescan::{Prescan, unread},
     report::{Played, report, undecoded},
+    sampling::limit_claims,
     select::Selection,
     wanted::{Unfound, check_interfaces, check_names},
 };

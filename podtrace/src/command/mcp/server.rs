@@ -213,7 +213,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let tools = self.source.tools().iter();
+        let tools = Tool::about_source(&self.source).iter();
         let tools = tools.map(|tool| tool.description(&self.source));
         Ok(ListToolsResult::with_all_items(tools.collect()))
     }
@@ -223,7 +223,7 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let mut tools = self.source.tools().iter().copied();
+        let mut tools = Tool::about_source(&self.source).iter().copied();
         let Some(tool) = tools.find(|tool| tool.name() == request.name) else {
             let words = format!("unknown tool: {}", escape(&request.name));
             return Err(ErrorData::invalid_params(words, None));

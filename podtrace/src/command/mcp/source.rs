@@ -10,7 +10,6 @@ use tempfile::TempDir;
 use super::{
     child,
     params::{Given, parse},
-    tool::Tool,
 };
 use crate::{
     cli::{Command, McpArgs},
@@ -67,14 +66,6 @@ impl Source {
         match args.live {
             true => Live::new(args).map(Self::Live),
             false => Ok(Self::Files(args.files.as_slice().into())),
-        }
-    }
-
-    /// The tools that it has.
-    pub(super) fn tools(&self) -> &'static [Tool] {
-        match self {
-            Self::Lake(_) => &[Tool::Query],
-            Self::Files(_) | Self::Live(_) => &Tool::ALL,
         }
     }
 

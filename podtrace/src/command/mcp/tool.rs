@@ -54,8 +54,16 @@ const POD: Param = Param {
 };
 
 impl Tool {
+    /// Those that answer about that.
+    pub(super) fn about_source(source: &Source) -> &'static [Self] {
+        match source {
+            Source::Lake(_) => &[Self::Query],
+            Source::Files(_) | Source::Live(_) => &Self::ALL,
+        }
+    }
+
     /// All of them, in the order in which a model reads of them.
-    pub(super) const ALL: [Self; 6] = [
+    const ALL: [Self; 6] = [
         Self::Summary,
         Self::Diagnose,
         Self::Paths,

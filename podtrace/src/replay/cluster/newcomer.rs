@@ -4,8 +4,8 @@ use crate::{
     model::origin::Origin,
     pipeline::Pipeline,
     replay::{
-        inputs::limit_claims,
         merge::{Merge, Stream},
+        sampling::limit_claims,
     },
     session::{
         chain::Chain,
