@@ -249,14 +249,17 @@ pub enum Command {
     Extcap(Box<ExtcapArgs>),
     /// Print the Kubernetes manifest of a flight recorder on each node
     Manifest(ManifestArgs),
-    /// Answer a language model about recorded sessions, as a server of MCP
+    /// Answer a language model about recordings, lakes or nodes, as a server of MCP
     ///
     /// Speaks the Model Context Protocol on standard input and output, until the input ends: add it
-    /// to the configuration of a client. Its tools read the files and nothing else: summary,
-    /// diagnose, paths, flows, topology. Only in a podtrace that is built with the feature cluster.
+    /// to the configuration of a client. Its tools only read: summary, diagnose, paths, flows, topology,
+    /// query. Only in a podtrace that is built with the feature cluster.
     #[command(after_help = "Examples:
   podtrace mcp session.pcapng
-  podtrace mcp --timeout 2m /var/log/podtrace/")]
+  podtrace mcp --timeout 2m /var/log/podtrace/
+  podtrace mcp --lake s3://packets/prod
+  sudo podtrace mcp --live
+  podtrace mcp --live -- --agent ssh://worker1 --agent ssh://worker2")]
     Mcp(McpArgs),
     /// Put what a node records into a queue, for podtrace join
     ///

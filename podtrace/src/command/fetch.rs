@@ -27,7 +27,7 @@ use crate::{
     cli::RecordArgs,
     session::files::{Fetched, FetchedInto, FilesError},
     signals::Stop,
-    sink::{status, tell},
+    sink::{has_no_reader, status, tell},
     text::{count::counted, escape::shown, sanitize::sanitize, size},
 };
 
@@ -209,7 +209,8 @@ fn follow(
             }
         }
         let is_over = until.is_some_and(|until| Instant::now() >= until);
-        if asked.is_none() && (stop.is_set() || is_over || refused.is_some()) {
+        let is_to_end = stop.is_set() || is_over || refused.is_some() || has_no_reader();
+        if asked.is_none() && is_to_end {
             asked = Some(Instant::now());
             nodes.iter_mut().for_each(|node| node.control.end());
         }

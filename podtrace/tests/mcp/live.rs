@@ -47,6 +47,16 @@ impl Node {
         Session::begin(&[&["--live"], options, &own].concat()).0
     }
 
+    /// The address of an agent. `by`: a command that runs it.
+    fn agent(&self, by: &str, name: &str) -> String {
+        format!(
+            "exec:exec {by} {} agent --stdio --node-name {name} --netns {} --pods {}",
+            env!("CARGO_BIN_EXE_podtrace"),
+            self.lab.nodes[0].netns.name,
+            self.table.path().to_str().unwrap()
+        )
+    }
+
     /// Does something while one pod pings the other.
     fn while_pinging<T>(&self, work: impl FnOnce() -> T) -> T {
         let [from, to] = &self.lab.nodes[0].pods[..] else {
@@ -110,12 +120,7 @@ fn each_answer_is_about_what_happens_meanwhile() {
 #[test]
 fn other_nodes_are_asked_by_their_agents() {
     let Some(node) = Node::new() else { return };
-    let agent = format!(
-        "exec:{} agent --stdio --node-name worker1 --netns {} --pods {}",
-        env!("CARGO_BIN_EXE_podtrace"),
-        node.lab.nodes[0].netns.name,
-        node.table.path().to_str().unwrap()
-    );
+    let agent = node.agent("", "worker1");
     let (mut session, _) = Session::begin(&["--live", "--", "--agent", &agent]);
     let paths = node.while_pinging(|| {
         session.json(
@@ -129,6 +134,29 @@ fn other_nodes_are_asked_by_their_agents() {
     );
     assert!(paths.to_string().contains("worker1"), "{paths}");
     assert_eq!(session.end().code, Some(0));
+}
+
+#[test]
+fn node_that_dies_is_named_and_the_others_are_told_of() {
+    let Some(node) = Node::new() else { return };
+    let (one, dying) = (
+        node.agent("", "worker1"),
+        node.agent("timeout 4", "worker2"),
+    );
+    let agents = ["--live", "--", "--agent", &one, "--agent", &dying];
+    let (mut session, _) = Session::begin(&agents);
+    let paths = node.while_pinging(|| {
+        session.json(
+            "paths",
+            json!({"expression": "icmp", "seconds": 8, "limit": 5}),
+        )
+    });
+    assert!(paths["packets"].as_u64().unwrap() > 2, "{paths}");
+    let notices = paths["notices"].to_string();
+    assert!(
+        notices.contains("worker2") && !notices.contains("/tmp"),
+        "{paths}"
+    );
 }
 
 #[test]

@@ -113,6 +113,7 @@ fn sources_do_not_go_together() {
         &["worker1.pcapng", "--", "--netns", "x"],
         &["--live", "--", "--no-such-option"],
         &["--live", "--", "--sample", "0"],
+        &["--live", "--allow-probe", "--", "icmp"],
         &[],
     ] {
         let output = command(args).output().unwrap();

@@ -32,12 +32,12 @@ const ANSWERED: [i32; 4] = [0, 1, 3, 4];
 /// Runs podtrace, and hands on what it writes, until it ends or that is enough.
 ///
 /// # Errors
-/// Its own words where it fails; or that it was to end before.
+/// When it cannot be run, or was to end before.
 pub(super) fn run(
     arguments: &[OsString],
     stop: &Stop,
     mut take: impl FnMut(&[u8]) -> anyhow::Result<ControlFlow<()>>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Ended> {
     let program = env::current_exe().context("failed to find podtrace")?;
     let mut command = Command::new(program);
     command.arg("--no-config").args(arguments);
@@ -52,7 +52,10 @@ pub(super) fn run(
     let mut chunk = vec![0; CHUNK];
     loop {
         if !stop.wait_for(output.as_fd())? {
-            bail!("it was to end before podtrace had answered");
+            bail!(
+                "there was no answer within the limit of time\nhint: ask for less, or restart podtrace \
+                 mcp with a longer --timeout"
+            );
         }
         let len = output.read(&mut chunk)?;
         let bytes = chunk.get(..len).unwrap_or_default();
@@ -60,14 +63,38 @@ pub(super) fn run(
             break;
         }
         if take(bytes)?.is_break() {
-            return Ok(());
+            return Ok(Ended::default());
         }
     }
     let status = running.0.wait()?;
     let words = words.join().unwrap_or_default();
-    match failure(status, &words) {
-        Some(words) => Err(anyhow!(words)),
-        None => Ok(()),
+    Ok(Ended {
+        failure: failure(status, &words),
+        notices: words
+            .lines()
+            .filter_map(|line| line.strip_prefix("podtrace: "))
+            .map(sanitize)
+            .collect(),
+    })
+}
+
+/// How it has ended.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// Why it failed, if it did.
+    failure: Option<String>,
+    /// What it has said.
+    pub(super) notices: Vec<String>,
+}
+
+impl Ended {
+    /// # Errors
+    /// Its own words where it failed.
+    pub(super) fn answered(self) -> anyhow::Result<()> {
+        match self.failure {
+            Some(words) => Err(anyhow!(words)),
+            None => Ok(()),
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) fn answer(request: &Request) -> anyhow::Result<String> {
     let mut args = request.given.diagnosis()?;
     args.read = request.files.to_vec();
     let text = Memory::default();
-    let (notes, notices) = Notes::new();
+    let (notes, notices) = Notes::new(request);
     let (played, conclusion) = recorded(
         &args,
         Recorded {

@@ -16,6 +16,8 @@ pub(super) struct Request {
     pub(super) source: Arc<Source>,
     /// The recordings of it.
     pub(super) files: Arc<[PathBuf]>,
+    /// What was said while they were made.
+    pub(super) said: Vec<String>,
     /// Its arguments.
     pub(super) given: Given,
     /// Ends it early.
@@ -25,6 +27,13 @@ pub(super) struct Request {
 }
 
 impl Request {
+    /// What there is to know beside what the recordings tell.
+    pub(super) fn notices(&self) -> Notices {
+        let mut notices = Notices::default();
+        self.said.iter().for_each(|words| notices.add(words));
+        notices
+    }
+
     /// Says that time was up before all was read.
     pub(super) fn partial(&self) -> String {
         format!(
@@ -67,7 +76,7 @@ pub(super) fn play<T, C: Consumer + 'static>(
     let options = player_options(&input)?;
     let player = Player::new(&options, false, request.stop.clone())?;
     let made = Place::default();
-    let (notes, notices) = Notes::new();
+    let (notes, notices) = Notes::new(request);
     let consumer = consumer(Rc::clone(&made));
     let played = player.run(|_| Ok(vec![Box::new(notes), Box::new(consumer)]))?;
     if let Some(words) = played.missed {
@@ -86,8 +95,8 @@ pub(super) struct Notes(Rc<RefCell<Notices>>);
 
 impl Notes {
     /// A consumer, and what it collects.
-    pub(super) fn new() -> (Self, Rc<RefCell<Notices>>) {
-        let notices = Rc::default();
+    pub(super) fn new(request: &Request) -> (Self, Rc<RefCell<Notices>>) {
+        let notices = Rc::new(RefCell::new(request.notices()));
         (Self(Rc::clone(&notices)), notices)
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use super::{
-    answer::{Answer, BODY_MAX, Notices, Rows},
+    answer::{Answer, BODY_MAX, Rows},
     params::SQL,
     play::Request,
     source::Source,
@@ -46,7 +46,8 @@ pub(super) fn answer(request: &Request) -> anyhow::Result<String> {
             ),
             false => Ok(ControlFlow::Continue(())),
         }
-    })?;
+    })?
+    .answered()?;
     let mut answer = Answer::new();
     answer.field("shown", &rows.shown())?;
     answer.raw("rows", &rows.list());
@@ -54,5 +55,5 @@ pub(super) fn answer(request: &Request) -> anyhow::Result<String> {
         let hint = "count or group them, or ask for fewer with WHERE; limit is 1000 at most";
         answer.field("rows_left_out", &json!({"why": why, "hint": hint}))?;
     }
-    answer.finish(Notices::default())
+    answer.finish(request.notices())
 }

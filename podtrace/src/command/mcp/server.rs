@@ -161,12 +161,14 @@ fn answer(
         true => None,
         false => Some(source.recorded(&given, &stop)?),
     };
-    let files = recorded
-        .as_ref()
-        .map(|recorded| Arc::clone(&recorded.files));
+    let (files, said) = match &recorded {
+        Some(recorded) => (Arc::clone(&recorded.files), recorded.notices.clone()),
+        None => (Arc::default(), Vec::new()),
+    };
     tool.answer(&Request {
         source,
-        files: files.unwrap_or_default(),
+        files,
+        said,
         given,
         stop,
         timeout,

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     cli::{Command, McpArgs},
     signals::Stop,
+    text::escape::shown,
 };
 
 /// Events a second beyond which a node samples, unless the options say otherwise.
@@ -44,6 +45,8 @@ pub(super) struct Live {
 /// The recordings of one answer, which last as long as this.
 pub(super) struct Recorded {
     pub(super) files: Arc<[PathBuf]>,
+    /// What was said while they were made.
+    pub(super) notices: Vec<String>,
     _kept: Option<Kept>,
 }
 
@@ -74,15 +77,16 @@ impl Source {
     /// # Errors
     /// When nothing can be recorded.
     pub(super) fn recorded(&self, given: &Given, stop: &Stop) -> anyhow::Result<Recorded> {
-        let recorded = |files: Arc<[PathBuf]>, kept| Recorded { files, _kept: kept };
-        match self {
-            Self::Files(files) => Ok(recorded(Arc::clone(files), None)),
-            Self::Lake(_) => Ok(recorded(Arc::default(), None)),
-            Self::Live(live) => {
-                let (path, kept) = live.record(given.seconds(), stop)?;
-                Ok(recorded(Arc::new([path]), Some(kept)))
-            }
-        }
+        let files = match self {
+            Self::Files(files) => Arc::clone(files),
+            Self::Lake(_) => Arc::default(),
+            Self::Live(live) => return live.record(given.seconds(), stop),
+        };
+        Ok(Recorded {
+            files,
+            notices: Vec::new(),
+            _kept: None,
+        })
     }
 }
 
@@ -99,6 +103,13 @@ impl Live {
         let Command::Record(record) = parse(&line)? else {
             bail!("not a recording");
         };
+        if live.allows_probe {
+            let mut line: Vec<OsString> = vec!["podtrace".into(), "diagnose".into()];
+            line.push("--probe".into());
+            line.extend(live.options.iter().cloned());
+            line.extend(["one".into(), "other".into()]);
+            parse(&line)?;
+        }
         live.is_elsewhere = record.cluster.elsewhere().is_some();
         // Agents have bounds of their own.
         if !live.is_elsewhere && record.capture.load.max_rate.is_none() {
@@ -120,25 +131,49 @@ impl Live {
     }
 
     /// Records for so many seconds.
-    fn record(&self, seconds: u64, stop: &Stop) -> anyhow::Result<(PathBuf, Kept)> {
+    fn record(&self, seconds: u64, stop: &Stop) -> anyhow::Result<Recorded> {
         if self.is_elsewhere {
-            let folder = tempfile::Builder::new().prefix("podtrace-mcp-").tempdir();
-            let folder = folder.context("failed to make a temporary folder")?;
-            let place = folder.path().join("nodes");
-            let line = self.arguments(seconds, place.clone().into());
-            child::run(&line, stop, |_| Ok(ControlFlow::Continue(())))?;
-            return Ok((place, Kept::Folder(folder)));
+            return self.record_others(seconds, stop);
         }
         let mut file = tempfile::tempfile().context("failed to make a temporary file")?;
         let line = self.arguments(seconds, "-".into());
-        child::run(&line, stop, |bytes| {
+        let ended = child::run(&line, stop, |bytes| {
             file.write_all(bytes)
                 .context("failed to keep what was recorded")?;
             Ok(ControlFlow::Continue(()))
-        })?;
+        });
+        ended?.answered()?;
         // Also for a podtrace that this one runs.
         let path = format!("/proc/{}/fd/{}", process::id(), file.as_raw_fd());
-        Ok((path.into(), Kept::File(file)))
+        Ok(Recorded {
+            files: Arc::new([path.into()]),
+            notices: Vec::new(),
+            _kept: Some(Kept::File(file)),
+        })
+    }
+
+    /// Records other nodes. Of those that fail there may be a part, and what is said of them.
+    fn record_others(&self, seconds: u64, stop: &Stop) -> anyhow::Result<Recorded> {
+        let folder = tempfile::Builder::new().prefix("podtrace-mcp-").tempdir();
+        let folder = folder.context("failed to make a temporary folder")?;
+        let place = folder.path().join("nodes");
+        let line = self.arguments(seconds, place.clone().into());
+        let mut ended = child::run(&line, stop, |_| Ok(ControlFlow::Continue(())))?;
+        let has_some = place
+            .read_dir()
+            .is_ok_and(|mut files| files.next().is_some());
+        let notices = std::mem::take(&mut ended.notices);
+        if !has_some {
+            ended.answered()?;
+        }
+        // How much is where is of no use to a model.
+        let own = shown(&place);
+        let notices = notices.into_iter().filter(|words| !words.contains(&own));
+        Ok(Recorded {
+            files: Arc::new([place]),
+            notices: notices.collect(),
+            _kept: Some(Kept::Folder(folder)),
+        })
     }
 
     /// What `podtrace diagnose --probe` says of two ends, as JSON.
@@ -154,13 +189,14 @@ impl Live {
         line.extend(self.options.iter().cloned());
         line.extend(given.ends().into_iter().map(OsString::from));
         let mut all = Vec::new();
-        child::run(&line, stop, |bytes| {
+        let ended = child::run(&line, stop, |bytes| {
             all.extend_from_slice(bytes);
             match all.len() > super::answer::BYTES_MAX * 8 {
                 true => bail!("the diagnosis is too long"),
                 false => Ok(ControlFlow::Continue(())),
             }
-        })?;
+        });
+        ended?.answered()?;
         Ok(all)
     }
 }

@@ -3,7 +3,7 @@ use anyhow::bail;
 use serde_json::{Value, json};
 
 use super::{
-    answer::{Answer, BODY_MAX, Notices},
+    answer::{Answer, BODY_MAX},
     play::Request,
 };
 use crate::{
@@ -19,7 +19,7 @@ const PODS: [&str; 3] = ["pods", "host_network_pods", "unnamed"];
 
 /// Answers with the network as it was recorded.
 pub(super) fn answer(request: &Request) -> anyhow::Result<String> {
-    let mut notices = Notices::default();
+    let mut notices = request.notices();
     let found = find(&request.files, &request.stop, |words| notices.add(words))?;
     // The last topology may be in what was not read.
     if request.stop.is_set() {
