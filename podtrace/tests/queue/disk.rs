@@ -5,7 +5,6 @@ use std::{
     panic::resume_unwind,
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
 };
 
 use nix::{
@@ -16,8 +15,7 @@ use nix::{
 };
 
 use super::{
-    DEADLINE, Running, broker::Broker, files, in_words, joined, podtrace, publisher, replayed,
-    session::RECORDED,
+    Running, broker::Broker, files, in_words, join, joined, publish, replayed, wait_until,
 };
 
 /// Runs with a directory on a disk of its own, of a MiB, which goes with the thread.
@@ -59,82 +57,73 @@ fn fill(disk: &Path) -> PathBuf {
 
 /// A joiner, and the file with what it says.
 fn joiner(broker: &Broker, disk: &Path, says: &Path) -> Running {
-    let mut command = podtrace();
-    command.args(["join", "--nats", &broker.url(), "--nodes", "2"]);
-    command.args(["--every", "50ms", "--write"]).arg(disk);
-    Running::start(command.stderr(File::create(says).unwrap()))
+    Running::start(join(broker, 2, disk).stderr(File::create(says).unwrap()))
 }
 
-/// Waits until a joiner says something.
-fn wait_for(says: &Path, words: &str) {
-    let deadline = Instant::now() + DEADLINE;
-    while !fs::read_to_string(says).unwrap().contains(words) {
-        assert!(Instant::now() < deadline, "it does not say: {words}");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
-fn publish(broker: &Broker) {
-    for file in RECORDED {
-        let (code, words) = publisher(broker, file).end();
-        assert_eq!(code, Some(0), "{words}");
-    }
-}
-
-#[test]
-fn joiner_waits_for_room_and_goes_on() {
+/// Publishes all, and runs with a full disk that a joiner is to write to, the file with what it says,
+/// and that which takes the room.
+fn without_room(work: impl FnOnce(&Broker, &Path, &Path, PathBuf) + Send) {
     let broker = Broker::start();
     publish(&broker);
     let outside = tempfile::tempdir().unwrap();
     let says = outside.path().join("says");
-    on_small_disk(|disk| {
-        let ballast = fill(disk);
-        let joiner = joiner(&broker, disk, &says);
-        wait_for(&says, "no space in ");
-        assert!(files(disk).is_empty(), "something is written");
+    on_small_disk(|disk| work(&broker, disk, &says, fill(disk)));
+}
+
+/// Waits until it is told that there is no room, and nothing is written.
+fn wait_for_no_room(disk: &Path, says: &Path) {
+    wait_until("it does not say that there is no room", || {
+        let words = fs::read_to_string(says).unwrap();
+        words.contains("no space in ")
+    });
+    assert!(files(disk).is_empty(), "something is written");
+}
+
+/// All is joined by one that goes to its end; returns what was said.
+fn check(joiner: Running, disk: &Path, says: &Path) -> String {
+    let (code, _) = joiner.end();
+    let words = fs::read_to_string(says).unwrap();
+    assert_eq!(code, Some(0), "{words}");
+    assert!(words.contains("as many as were published"), "{words}");
+    assert_eq!(in_words(&joined(disk)), in_words(&replayed()));
+    words
+}
+
+#[test]
+fn joiner_waits_for_room_and_goes_on() {
+    without_room(|broker, disk, says, ballast| {
+        let joiner = joiner(broker, disk, says);
+        wait_for_no_room(disk, says);
         fs::remove_file(ballast).unwrap();
-        let (code, _) = joiner.end();
-        let words = fs::read_to_string(&says).unwrap();
-        assert_eq!(code, Some(0), "{words}");
+        let words = check(joiner, disk, says);
         assert_eq!(words.matches("no space in ").count(), 1, "{words}");
         assert_eq!(words.matches("there is space in ").count(), 1, "{words}");
-        assert!(words.contains("as many as were published"), "{words}");
         assert!(
             words.contains(" 0 too late, 0 missing, 0 unreadable"),
             "{words}"
         );
-        assert_eq!(in_words(&joined(disk)), in_words(&replayed()));
     });
 }
 
 /// Ctrl-C does not wait for room. What was not written is told, and is there for the next joiner.
 #[test]
 fn joiner_without_room_can_be_ended() {
-    let broker = Broker::start();
-    publish(&broker);
-    let outside = tempfile::tempdir().unwrap();
-    let says = outside.path().join("says");
-    on_small_disk(|disk| {
-        let ballast = fill(disk);
-        let first = joiner(&broker, disk, &says);
-        wait_for(&says, "no space in ");
+    without_room(|broker, disk, says, ballast| {
+        let first = joiner(broker, disk, says);
+        wait_for_no_room(disk, says);
         kill(
             Pid::from_raw(first.0.id().try_into().unwrap()),
             Signal::SIGINT,
         )
         .unwrap();
         let (code, _) = first.end();
-        let words = fs::read_to_string(&says).unwrap();
+        let words = fs::read_to_string(says).unwrap();
         assert_eq!(code, Some(2), "{words}");
         assert!(words.contains(" are not written: no space in "), "{words}");
         assert!(words.contains("hint: free some"), "{words}");
         assert!(!words.contains("there is space"), "{words}");
         assert!(files(disk).is_empty(), "something is written");
         fs::remove_file(ballast).unwrap();
-        let (code, _) = joiner(&broker, disk, &says).end();
-        let words = fs::read_to_string(&says).unwrap();
-        assert_eq!(code, Some(0), "{words}");
-        assert!(words.contains("as many as were published"), "{words}");
-        assert_eq!(in_words(&joined(disk)), in_words(&replayed()));
+        check(joiner(broker, disk, says), disk, says);
     });
 }

@@ -12,9 +12,8 @@ use serde_json::Value;
 use super::{
     DEADLINE, Running,
     broker::Broker,
-    publisher, replayed,
+    publish, replayed,
     run::podtrace,
-    session::RECORDED,
     storage::{Fate, Gate, Storage},
 };
 
@@ -22,13 +21,6 @@ use super::{
 fn options<'a>(url: &'a str, folder: &'a str, lake: &'a str) -> Vec<&'a str> {
     let begin = ["join", "--nats", url, "--nodes", "2", "--every", "50ms"];
     [&begin[..], &["--write", folder, "--lake", lake]].concat()
-}
-
-fn publish(broker: &Broker) {
-    for file in RECORDED {
-        let (code, words) = publisher(broker, file).end();
-        assert_eq!(code, Some(0), "{words}");
-    }
 }
 
 fn joined(mut command: Command) -> String {

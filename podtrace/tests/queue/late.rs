@@ -5,18 +5,17 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::Stdio,
-    thread,
-    time::{Duration, Instant},
 };
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{
-    DEADLINE, Running,
+    Running,
     broker::Broker,
-    hops, joined, podtrace, publisher, replayed_of,
+    hops, join, joined, podtrace, publisher, replayed_of,
     session::{RECORDED, begun_anew, folder, halves},
+    wait_until,
 };
 
 /// How much later the second recording of a node is.
@@ -24,20 +23,7 @@ const LATER_S: u32 = 60;
 
 /// A joiner of so many nodes, and the file with what it says.
 fn joiner(broker: &Broker, out: &Path, nodes: usize, says: &Path) -> Running {
-    let mut command = podtrace();
-    command.args(["join", "--nats", &broker.url(), "--every", "50ms"]);
-    command
-        .args(["--nodes", &nodes.to_string(), "--write"])
-        .arg(out);
-    Running::start(command.stderr(File::create(says).unwrap()))
-}
-
-fn wait_for(what: &str, is_so: impl Fn() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !is_so() {
-        assert!(Instant::now() < deadline, "{what}");
-        thread::sleep(Duration::from_millis(5));
-    }
+    Running::start(join(broker, nodes, out).stderr(File::create(says).unwrap()))
 }
 
 fn says(file: &Path) -> String {
@@ -102,14 +88,14 @@ fn node_that_records_anew_is_joined_from_then_on() {
     }
     let words = ["first", "second"].map(|name| other.path().join(name));
     let first = joiner(&broker, out.path(), 2, &words[0]);
-    wait_for("nothing is written", || !joined(out.path()).is_empty());
+    wait_until("nothing is written", || !joined(out.path()).is_empty());
     let [mut stays, mut goes] = publishers;
     goes.0.stdin.take();
     let (code, told) = goes.end();
     assert_eq!(code, Some(0), "{told}");
     let file = second(&other);
     publish(&broker, file.to_str().unwrap());
-    wait_for("it does not tell that a session has begun", || {
+    wait_until("it does not tell that a session has begun", || {
         says(&words[0]).contains("has begun: it is joined, too")
     });
     let successor = joiner(&broker, out.path(), 2, &words[1]);
@@ -141,10 +127,10 @@ fn node_that_comes_late_is_joined_from_then_on() {
     write(&mut before, &first);
     let words = other.path().join("words");
     let joiner = joiner(&broker, out.path(), 1, &words);
-    wait_for("nothing is written", || !joined(out.path()).is_empty());
+    wait_until("nothing is written", || !joined(out.path()).is_empty());
     let mut late = publisher(&broker, "-");
     write(&mut late, &late_first);
-    wait_for("it does not tell that a session has begun", || {
+    wait_until("it does not tell that a session has begun", || {
         says(&words).contains("has begun: it is joined, too")
     });
     write(&mut before, &rest);

@@ -77,11 +77,36 @@ fn publisher(broker: &Broker, file: &str) -> Running {
     Running::start(command.stdin(Stdio::piped()).stderr(Stdio::piped()))
 }
 
-fn joiner(broker: &Broker, out: &Path) -> Running {
+/// Publishes the recordings of both nodes; returns what that says.
+fn publish(broker: &Broker) -> [String; 2] {
+    RECORDED.map(|file| {
+        let (code, words) = publisher(broker, file).end();
+        assert_eq!(code, Some(0), "{words}");
+        words
+    })
+}
+
+/// The command of a joiner that begins with so many nodes.
+fn join(broker: &Broker, nodes: usize, out: &Path) -> Command {
     let mut command = podtrace();
-    command.args(["join", "--nats", &broker.url(), "--nodes", "2"]);
-    command.args(["--every", "50ms", "--write"]).arg(out);
-    Running::start(command.stderr(Stdio::piped()))
+    command.args(["join", "--nats", &broker.url()]);
+    command.args(["--nodes", &nodes.to_string(), "--every", "50ms", "--write"]);
+    command.arg(out);
+    command
+}
+
+fn joiner(broker: &Broker, out: &Path) -> Running {
+    Running::start(join(broker, 2, out).stderr(Stdio::piped()))
+}
+
+/// Waits until something is so; fails in these words if it does not come.
+#[track_caller]
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}");
+        thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn paths(lines: &str) -> Vec<Value> {
@@ -152,9 +177,7 @@ fn in_words(paths: &[Value]) -> Vec<String> {
 #[test]
 fn paths_are_those_of_replay() {
     let broker = Broker::start();
-    for file in RECORDED {
-        let (code, words) = publisher(&broker, file).end();
-        assert_eq!(code, Some(0), "{words}");
+    for words in publish(&broker) {
         assert!(words.contains(" 0 lost, 0 too long"), "{words}");
     }
     let out = tempfile::tempdir().unwrap();
@@ -175,10 +198,7 @@ fn paths_are_those_of_replay() {
 #[test]
 fn paths_are_printed() {
     let broker = Broker::start();
-    for file in RECORDED {
-        let (code, words) = publisher(&broker, file).end();
-        assert_eq!(code, Some(0), "{words}");
-    }
+    publish(&broker);
     let printed = |options: &[&str]| {
         let mut command = podtrace();
         command.args(["join", "--nats", &broker.url(), "--nodes", "2"]);
@@ -222,11 +242,7 @@ fn nothing_is_lost_or_doubled_when_all_are_killed() {
             .unwrap();
     }
     let first = joiner(&broker, out.path());
-    let deadline = Instant::now() + DEADLINE;
-    while joined(out.path()).is_empty() {
-        assert!(Instant::now() < deadline, "nothing is written");
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("nothing is written", || !joined(out.path()).is_empty());
     let second = joiner(&broker, out.path());
     first.kill();
     let before = joined(out.path());
@@ -272,20 +288,15 @@ fn publisher_that_is_killed_is_left_behind() {
         let hops = path["hops"].as_array().unwrap();
         hops.iter().any(|hop| hop["node"] == node)
     };
-    let deadline = Instant::now() + DEADLINE;
-    while !joined(out.path())
-        .iter()
-        .any(|path| has_node(path, "worker2"))
-    {
-        assert!(Instant::now() < deadline, "nothing is joined");
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("nothing is joined", || {
+        let paths = joined(out.path());
+        paths.iter().any(|path| has_node(path, "worker2"))
+    });
     killed.kill();
     let ends = replayed().len();
-    while joined(out.path()).len() < ends / 2 {
-        assert!(Instant::now() < deadline, "the others are held up");
-        thread::sleep(Duration::from_millis(5));
-    }
+    wait_until("the others are held up", || {
+        joined(out.path()).len() >= ends / 2
+    });
     let pid = i32::try_from(joiner.0.id()).unwrap();
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(pid),
