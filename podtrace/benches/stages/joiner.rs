@@ -13,7 +13,7 @@ use podtrace::{
     model::{event::Event, origin::Origin},
     path::Path,
     pipeline::{Pipeline, consumer::Consumer},
-    replay::merge::{Merge, Select, Step, Stream},
+    replay::merge::{All, Merge, Step, Stream},
     session::{
         chain::Chain,
         reader::{Item, Reader, ReaderOptions, Relayed},
@@ -155,19 +155,6 @@ impl Takes for Onward<'_> {
     }
 
     fn missing(&mut self, _first: u64, _count: u64) {}
-}
-
-/// Takes all.
-struct All;
-
-impl Select for All {
-    fn wants(&mut self, _: &Event, _: &Pipeline) -> bool {
-        true
-    }
-
-    fn is_over(&self, _: u64) -> bool {
-        false
-    }
 }
 
 /// Counts hops that were joined; the paths are let go.

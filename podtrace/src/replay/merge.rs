@@ -28,6 +28,19 @@ pub trait Select {
     fn is_over(&self, ts_ns: u64) -> bool;
 }
 
+/// Selects everything.
+pub struct All;
+
+impl Select for All {
+    fn wants(&mut self, _: &Event, _: &Pipeline) -> bool {
+        true
+    }
+
+    fn is_over(&self, _: u64) -> bool {
+        false
+    }
+}
+
 /// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {

@@ -14,7 +14,7 @@ use std::{collections::VecDeque, io};
 
 use jiff::tz::TimeZone;
 use podtrace::{
-    model::{event::Event, origin::Origin},
+    model::origin::Origin,
     output::{
         json::Json,
         printer::Printer,
@@ -22,7 +22,7 @@ use podtrace::{
     },
     packet::DecodeOptions,
     pipeline::Pipeline,
-    replay::merge::{Merge, Select, Step, Stream},
+    replay::merge::{All, Merge, Step, Stream},
     session::{
         chain::Chain,
         format::SectionInfo,
@@ -98,18 +98,6 @@ fn nodes(bytes: &[u8]) -> Vec<String> {
         .iter()
         .map(|name| podtrace::text::sanitize::sanitize(name))
         .collect()
-}
-
-struct All;
-
-impl Select for All {
-    fn wants(&mut self, _: &Event, _: &Pipeline) -> bool {
-        true
-    }
-
-    fn is_over(&self, _: u64) -> bool {
-        false
-    }
 }
 
 /// Text for a terminal.

@@ -3,10 +3,10 @@ use std::{collections::VecDeque, path::PathBuf};
 
 use super::*;
 use crate::{
-    model::{event::Event, origin::Origin},
+    model::origin::Origin,
     output::render::Render,
     pipeline::Pipeline,
-    replay::merge::{Merge, Select, Step, Stream},
+    replay::merge::{All, Merge, Step, Stream},
     session::{chain::Chain, input::Damage, reader::Reader},
 };
 
@@ -16,19 +16,6 @@ pub(crate) struct Replayed {
     pub(crate) taps: TapCounts,
     pub(crate) damage: Vec<(PathBuf, Damage)>,
     pub(crate) was_broken_off: bool,
-}
-
-/// Takes everything.
-pub(crate) struct All;
-
-impl Select for All {
-    fn wants(&mut self, _: &Event, _: &Pipeline) -> bool {
-        true
-    }
-
-    fn is_over(&self, _: u64) -> bool {
-        false
-    }
 }
 
 pub(crate) fn chain(files: &[PathBuf]) -> Chain {
