@@ -19,6 +19,25 @@ use crate::{
 /// CPUs (`kernel.pid_max`), and far above what a node runs.
 const MAX_PROCESSES: usize = 65_536;
 
+/// The processes that a process has started and that run, as far as the kernel lists them
+/// (`CONFIG_PROC_CHILDREN`).
+///
+/// # Errors
+/// When the process is not there.
+pub fn children(pid: u32) -> io::Result<Vec<u32>> {
+    let mut all = Vec::new();
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end meanwhile.
+        let listed = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
+        all.extend(
+            listed
+                .split_whitespace()
+                .filter_map(|pid| pid.parse::<u32>().ok()),
+        );
+    }
+    Ok(all)
+}
+
 /// The kinds of namespace that a container may share or have of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]

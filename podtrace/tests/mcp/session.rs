@@ -14,6 +14,7 @@ use nix::{
     unistd::Pid,
 };
 
+use podtrace::node::processes;
 use serde_json::{Value, json};
 
 /// No answer takes so long.
@@ -203,13 +204,9 @@ impl Session {
     }
 }
 
-/// The processes that a process has started and that run.
-pub(crate) fn children(pid: u32) -> Vec<u32> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
-    let lists = threads.map(|thread| fs::read_to_string(thread.path().join("children")));
-    let lists: Vec<_> = lists.flatten().collect();
-    let pids = lists.iter().flat_map(|list| list.split_whitespace());
-    pids.map(|pid| pid.parse().unwrap()).collect()
+/// The processes that a server runs.
+pub(crate) fn children(server: u32) -> Vec<u32> {
+    processes::children(server).unwrap()
 }
 
 /// Waits until something is so.

@@ -5,7 +5,6 @@ mod probe;
 mod record;
 mod running;
 
-use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -16,6 +15,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use podtrace::lab::traffic::{ping, tcp_exchange};
 use podtrace::lab::{Lab, LabPod, LabSpec};
+use podtrace::node::processes::children;
 use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
 
@@ -103,12 +103,8 @@ impl Cluster {
         let agent = self.agents[node].id();
         let deadline = Instant::now() + DEADLINE;
         loop {
-            for thread in fs::read_dir(format!("/proc/{agent}/task")).unwrap() {
-                let children = thread.unwrap().path().join("children");
-                let children = fs::read_to_string(children).unwrap_or_default();
-                if let Some(pid) = children.split_whitespace().next() {
-                    return Pid::from_raw(pid.parse().unwrap());
-                }
+            if let Some(pid) = children(agent).unwrap().first() {
+                return Pid::from_raw((*pid).try_into().unwrap());
             }
             assert!(Instant::now() < deadline, "nothing traces");
             thread::yield_now();
@@ -119,16 +115,7 @@ impl Cluster {
     fn wait_for_quiet(&self, node: usize) {
         let agent = self.agents[node].id();
         let deadline = Instant::now() + DEADLINE;
-        let is_busy = || {
-            let threads = fs::read_dir(format!("/proc/{agent}/task")).unwrap();
-            let mut children = threads
-                .flatten()
-                .map(|thread| thread.path().join("children"));
-            children.any(|children| {
-                fs::read_to_string(children).is_ok_and(|children| !children.is_empty())
-            })
-        };
-        while is_busy() {
+        while !children(agent).unwrap().is_empty() {
             assert!(Instant::now() < deadline, "a trace is left behind");
             thread::yield_now();
         }

@@ -187,21 +187,6 @@ pub(crate) fn processor_of(pid: u32) -> Result<f64> {
     Ok(Duration::from(clock_gettime(clock)?).as_secs_f64())
 }
 
-/// The processes that a process has started and that run.
-pub(crate) fn children(pid: u32) -> Result<Vec<u32>> {
-    let mut all = Vec::new();
-    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-        // A thread may end meanwhile.
-        let listed = fs::read_to_string(thread?.path().join("children")).unwrap_or_default();
-        all.extend(
-            listed
-                .split_whitespace()
-                .filter_map(|pid| pid.parse::<u32>().ok()),
-        );
-    }
-    Ok(all)
-}
-
 /// The signals that a process handles, by bit.
 fn caught_signals(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
