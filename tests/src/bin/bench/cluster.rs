@@ -3,15 +3,19 @@ use std::{
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Command, Stdio},
+    slice,
     sync::mpsc::{Receiver, channel},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
-use podtrace::lab::{
-    Lab, LabNode, LabSpec,
-    traffic::{flood::FloodSpec, ping},
+use podtrace::{
+    lab::{
+        Lab, LabNode, LabSpec,
+        traffic::{flood::FloodSpec, ping},
+    },
+    node::processes::children,
 };
 
 use crate::{
@@ -20,11 +24,9 @@ use crate::{
     report::{Bound, Goal, Group, Measured, Row, Stat, in_turns},
     running::{self, Running, processor_of},
     site::Site,
-    tool::events,
+    tool::{LIFETIME, Observer, Tool, events},
 };
 
-/// Limits the life of podtrace, whatever happens to the benchmark.
-const LIFETIME: [&str; 2] = ["--duration", "10m"];
 /// How long a console may take to show a packet before the benchmark gives up.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of the flood's payload.
@@ -33,22 +35,23 @@ const PAYLOAD: usize = 64;
 /// Who records a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Recorder {
-    /// `podtrace record --headers-only -w FILE`.
-    Itself,
-    /// The same, compressed.
-    Compressed,
+    /// podtrace there, as this tool.
+    Own(Tool),
     /// An agent, for a console.
     Agent,
 }
 
-const RECORDERS: [Recorder; 3] = [Recorder::Itself, Recorder::Compressed, Recorder::Agent];
+const RECORDERS: [Recorder; 3] = [
+    Recorder::Own(Tool::RecordHeaders),
+    Recorder::Own(Tool::RecordCompressed),
+    Recorder::Agent,
+];
 
 impl Recorder {
     fn name(self) -> &'static str {
         match self {
-            Self::Itself => "record --headers-only, .pcapng",
-            Self::Compressed => "record --headers-only, .pcapng.zst",
-            Self::Agent => "agent, for record --agent",
+            Self::Own(tool) => tool.name(),
+            Self::Agent => "podtrace agent, for record --agent",
         }
     }
 }
@@ -98,53 +101,49 @@ fn cost(site: &Site, effort: &Effort, measured: &mut Measured) -> Result<()> {
 
 /// Nanoseconds of CPU for each event of a flood that is recorded.
 fn turn(site: &Site, recorder: Recorder, spec: FloodSpec) -> Result<f64> {
-    let route = site.across()?;
-    let (spent, file) = match recorder {
-        Recorder::Agent => {
-            let agent = Agent::start(site, &site.lab, route.node, 0)?;
-            let folder = site.file("agents");
-            let mut console = Command::new(&site.podtrace);
-            console.arg("record").args(LIFETIME).arg("--force");
-            console
-                .arg("-w")
-                .arg(&folder)
-                .args(["--agent", &agent.address]);
-            let (console, words) = spawn(console.stdout(Stdio::null()).stderr(Stdio::piped()))?;
-            wait_for(&words, "recording 1 node")?;
-            let before = agent.spent()?;
-            flood(route, spec)?;
-            console.interrupt()?;
-            console.wait()?;
-            let name = format!("{}.pcapng.zst", route.node.name);
-            (agent.end()? - before, folder.join(name))
-        }
-        Recorder::Itself | Recorder::Compressed => {
-            let end = match recorder {
-                Recorder::Compressed => "pcapng.zst",
-                _ => "pcapng",
-            };
-            let file = site.file(&format!("own.{end}"));
-            let mut command = Command::new(&site.podtrace);
-            command.args(["record", "--headers-only", "--force", "-w"]);
-            command.arg(&file).args(LIFETIME);
-            command.args(["--netns", &route.node.netns.name]);
-            command.arg("--pods").arg(site.pod_table(&site.lab)?);
-            let (recording, words) = spawn(command.stdout(Stdio::piped()))?;
-            wait_for(&words, "Ctrl-C")?;
-            let before = processor_of(recording.pid())?;
-            flood(route, spec)?;
-            recording.interrupt()?;
-            (recording.wait()?.processor - before, file)
-        }
+    let (spent_s, recorded) = match recorder {
+        Recorder::Own(tool) => own(site, tool, spec)?,
+        Recorder::Agent => by_agent(site, spec)?,
     };
-    let stats = Command::new(&site.podtrace)
-        .args(["replay", "--quiet"])
-        .arg(&file)
-        .output()?;
-    let text = String::from_utf8_lossy(&stats.stdout).into_owned();
-    let emitted = events(&text).with_context(|| format!("no events in {text}"))?;
-    std::fs::remove_file(file)?;
-    Ok(spent * 1e9 / emitted.captured.max(1) as f64)
+    Ok(spent_s * 1e9 / recorded.max(1) as f64)
+}
+
+/// Records a flood; returns the CPU seconds, and how many events are recorded.
+fn own(site: &Site, tool: Tool, spec: FloodSpec) -> Result<(f64, u64)> {
+    let route = site.across()?;
+    let node = slice::from_ref(route.node);
+    let observer = Observer::start(tool, site, &site.lab, node, &[])?;
+    let observer = observer.context("nothing records")?;
+    let before_s = processor_of(observer.pid())?;
+    flood(route, spec)?;
+    let observed = observer.finish()?;
+    Ok((observed.processor_s - before_s, observed.captured))
+}
+
+/// The same by an agent, for a console.
+fn by_agent(site: &Site, spec: FloodSpec) -> Result<(f64, u64)> {
+    let route = site.across()?;
+    let agent = Agent::start(site, &site.lab, route.node, 0)?;
+    let folder = site.file("agents");
+    let mut console = Command::new(&site.podtrace);
+    console.arg("record").args(LIFETIME).arg("--force");
+    console
+        .arg("-w")
+        .arg(&folder)
+        .args(["--agent", &agent.address]);
+    let (console, words) = spawn(console.stdout(Stdio::null()).stderr(Stdio::piped()))?;
+    wait_for(&words, "recording 1 node")?;
+    let before_s = agent.spent()?;
+    flood(route, spec)?;
+    console.interrupt()?;
+    console.wait()?;
+    let spent_s = agent.end()? - before_s;
+    let mut replay = Command::new(&site.podtrace);
+    let replayed = replay.args(["replay", "--quiet"]).arg(&folder).output()?;
+    std::fs::remove_dir_all(folder)?;
+    let text = String::from_utf8_lossy(&replayed.stdout);
+    let observed = events(&text).with_context(|| format!("no events in {text}"))?;
+    Ok((spent_s, observed.captured))
 }
 
 /// Shows pings across three nodes, one at a time.
@@ -231,7 +230,7 @@ impl Agent {
     /// CPU seconds of the agent and of the process that traces for it.
     fn spent(&self) -> Result<f64> {
         let own = self.running.pid();
-        let children = running::children(own)?.into_iter();
+        let children = children(own)?.into_iter();
         std::iter::once(own).chain(children).map(processor_of).sum()
     }
 

@@ -15,10 +15,8 @@ use crate::{
     report::{Bound, Goal, Group, Measured, Row, Stat},
     running::{self, Running},
     site::Site,
+    tool::LIFETIME,
 };
-
-/// Limits the life of podtrace, whatever happens to the benchmark.
-const LIFETIME: [&str; 2] = ["--duration", "10m"];
 
 /// The number and length of the measurements; the first ones still see new interfaces and
 /// their packets.

@@ -19,7 +19,7 @@ use crate::{
 /// The bytes kept of a program's last output.
 const TAIL: usize = 64 << 10;
 /// Limits the life of podtrace, whatever happens to the benchmark.
-const LIFETIME: [&str; 2] = ["--duration", "10m"];
+pub(crate) const LIFETIME: [&str; 2] = ["--duration", "10m"];
 
 /// A tool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(crate) enum Tool {
     Record,
     /// `podtrace record --headers-only -w FILE`.
     RecordHeaders,
+    /// The same, compressed.
+    RecordCompressed,
     /// `podtrace trace`, with its output discarded.
     Trace,
     /// `tcpdump -i any -s 96 -w FILE`.
@@ -44,6 +46,7 @@ impl Tool {
             Self::None => "untraced",
             Self::Record => "podtrace record",
             Self::RecordHeaders => "podtrace record --headers-only",
+            Self::RecordCompressed => "podtrace record --headers-only --zstd",
             Self::Trace => "podtrace trace",
             Self::Tcpdump => "tcpdump -s 96 -w",
             Self::Dumpcap => "dumpcap -s 96 -w",
@@ -52,13 +55,17 @@ impl Tool {
 
     /// Whether it is podtrace.
     pub(crate) fn is_ours(self) -> bool {
-        matches!(self, Self::Record | Self::RecordHeaders | Self::Trace)
+        matches!(
+            self,
+            Self::Record | Self::RecordHeaders | Self::RecordCompressed | Self::Trace
+        )
     }
 
     /// The arguments of podtrace, except for nodes and interfaces.
     fn podtrace_args(self) -> &'static [&'static str] {
         match self {
             Self::RecordHeaders => &["record", "--headers-only"],
+            Self::RecordCompressed => &["record", "--headers-only", "--zstd"],
             Self::Trace => &["trace", "--color", "never"],
             _ => &["record"],
         }
@@ -124,7 +131,12 @@ impl Observer {
             return Ok(None);
         }
         let node = nodes.first().context("nowhere to look")?;
-        let file = (tool != Tool::Trace).then(|| site.file(&format!("seen-{}", node.name)));
+        let end = if tool == Tool::RecordCompressed {
+            ".zst"
+        } else {
+            ""
+        };
+        let file = (tool != Tool::Trace).then(|| site.file(&format!("seen-{}{end}", node.name)));
         let mut command = if tool.is_ours() {
             podtrace(tool, site, lab, nodes)?
         } else {
