@@ -5,6 +5,7 @@ pub mod glob;
 pub mod hexadecimal;
 pub(crate) mod markup;
 pub mod names;
+pub(crate) mod said;
 pub mod sanitize;
 pub(crate) mod size;
 pub(crate) mod system_error;

@@ -1,6 +1,5 @@
 //! The process that traces for a console.
 use std::{
-    collections::VecDeque,
     ffi::OsString,
     io,
     os::unix::process::ExitStatusExt as _,
@@ -21,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::text::sanitize::sanitize;
+use crate::text::{said::LastWords, sanitize::sanitize};
 
 /// How long the process may take to end by itself once it was asked to.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -29,15 +28,14 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const BEGIN: Duration = Duration::from_secs(10);
 /// What it says then, at the descriptor of `--ready-fd`.
 const READY: &str = "ready";
-/// Upper bounds of what is kept of what the process says.
-const LINES_MAX: usize = 8;
+/// Upper bound of a line of what the process says.
 const LINE_MAX: usize = 1000;
 
 /// The process that traces for a console. Dropping it ends it.
 pub(super) struct Process {
     child: Option<Child>,
     /// The last error that it told.
-    said: Option<JoinHandle<VecDeque<String>>>,
+    said: Option<JoinHandle<LastWords>>,
     /// Told once it traces all interfaces, dropped if it ends before.
     ready: Option<oneshot::Receiver<()>>,
 }
@@ -99,11 +97,11 @@ impl Process {
         self.child = None;
         let said = match self.said.take() {
             Some(said) => said.await.unwrap_or_default(),
-            None => VecDeque::new(),
+            None => LastWords::default(),
         };
         match ended {
             Ok(status) if status.success() => None,
-            Ok(status) => Some(why(status, &said)),
+            Ok(status) => Some(why(status, said)),
             Err(error) => Some(error.to_string()),
         }
     }
@@ -134,19 +132,18 @@ fn signal(child: Option<&Child>, signal: Signal) {
 }
 
 /// Why the process failed, in its own words.
-fn why(status: ExitStatus, said: &VecDeque<String>) -> String {
-    let words: Vec<_> = said.iter().map(String::as_str).collect();
-    match status.signal() {
-        Some(signal) => format!("podtrace was ended there by signal {signal}"),
-        None if words.is_empty() => format!("podtrace ended there with {status}"),
-        None => words.join("\n"),
+fn why(status: ExitStatus, said: LastWords) -> String {
+    if let Some(signal) = status.signal() {
+        return format!("podtrace was ended there by signal {signal}");
     }
+    let words = said.in_words();
+    words.unwrap_or_else(|| format!("podtrace ended there with {status}"))
 }
 
 /// The last error that the process told, without its name.
-async fn last_error(words: ChildStderr, ready: oneshot::Sender<()>) -> VecDeque<String> {
+async fn last_error(words: ChildStderr, ready: oneshot::Sender<()>) -> LastWords {
     let mut reader = BufReader::new(words);
-    let mut kept = VecDeque::new();
+    let mut kept = LastWords::default();
     let mut ready = Some(ready);
     while let Ok(Some(line)) = next_line(&mut reader).await {
         let line = String::from_utf8_lossy(&line);
@@ -155,18 +152,7 @@ async fn last_error(words: ChildStderr, ready: oneshot::Sender<()>) -> VecDeque<
             // Its receiver waits for the first time only.
             let _ = ready.take().map(|ready| ready.send(()));
         }
-        match line.strip_prefix("podtrace: ") {
-            Some(line) => {
-                kept.clear();
-                kept.push_back(line.to_owned());
-            }
-            // What follows an error belongs to it.
-            None if !kept.is_empty() && !line.is_empty() => kept.push_back(line),
-            None => {}
-        }
-        if kept.len() > LINES_MAX {
-            kept.pop_front();
-        }
+        kept.take(&line);
     }
     kept
 }

@@ -57,6 +57,15 @@ impl Node {
         )
     }
 
+    /// The paths of pings during so many seconds; some have to be there.
+    fn paths(&self, session: &mut Session, seconds: u64) -> Value {
+        let asked = json!({"expression": "icmp", "seconds": seconds, "limit": 5});
+        let paths = self.while_pinging(|| session.json("paths", asked));
+        let delivered = paths["outcomes"]["delivered"].as_u64();
+        assert!(delivered.unwrap() > 2, "{paths}");
+        paths
+    }
+
     /// Does something while one pod pings the other.
     fn while_pinging<T>(&self, work: impl FnOnce() -> T) -> T {
         let [from, to] = &self.lab.nodes[0].pods[..] else {
@@ -88,16 +97,7 @@ const ENDS: [&str; 2] = ["default/mypod1", "default/mypod2"];
 fn each_answer_is_about_what_happens_meanwhile() {
     let Some(node) = Node::new() else { return };
     let mut session = node.begin(&[]);
-    let paths = node.while_pinging(|| {
-        session.json(
-            "paths",
-            json!({"expression": "icmp", "seconds": 2, "limit": 5}),
-        )
-    });
-    assert!(
-        paths["outcomes"]["delivered"].as_u64().unwrap() > 2,
-        "{paths}"
-    );
+    let paths = node.paths(&mut session, 2);
     assert_eq!(paths["outcomes"]["not_seen_further"], Value::Null);
     let (source, destination) = (ENDS[0], ENDS[1]);
     let ends = json!({"source": source, "destination": destination, "seconds": 2});
@@ -122,16 +122,7 @@ fn other_nodes_are_asked_by_their_agents() {
     let Some(node) = Node::new() else { return };
     let agent = node.agent("", "worker1");
     let (mut session, _) = Session::begin(&["--live", "--", "--agent", &agent]);
-    let paths = node.while_pinging(|| {
-        session.json(
-            "paths",
-            json!({"expression": "icmp", "seconds": 2, "limit": 5}),
-        )
-    });
-    assert!(
-        paths["outcomes"]["delivered"].as_u64().unwrap() > 2,
-        "{paths}"
-    );
+    let paths = node.paths(&mut session, 2);
     assert!(paths.to_string().contains("worker1"), "{paths}");
     assert_eq!(session.end().code, Some(0));
 }
@@ -145,13 +136,7 @@ fn node_that_dies_is_named_and_the_others_are_told_of() {
     );
     let agents = ["--live", "--", "--agent", &one, "--agent", &dying];
     let (mut session, _) = Session::begin(&agents);
-    let paths = node.while_pinging(|| {
-        session.json(
-            "paths",
-            json!({"expression": "icmp", "seconds": 16, "limit": 5}),
-        )
-    });
-    assert!(paths["packets"].as_u64().unwrap() > 2, "{paths}");
+    let paths = node.paths(&mut session, 16);
     let notices = paths["notices"].to_string();
     assert!(notices.contains("worker2: the connection broke"), "{paths}");
 }

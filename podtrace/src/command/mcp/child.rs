@@ -16,7 +16,13 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::{signals::Stop, text::sanitize::sanitize};
+use crate::{
+    signals::Stop,
+    text::{
+        said::{LastWords, message},
+        sanitize::sanitize,
+    },
+};
 
 /// Bytes that are taken at a time.
 const CHUNK: usize = 64 << 10;
@@ -70,11 +76,7 @@ pub(super) fn run(
     let words = words.join().unwrap_or_default();
     Ok(Ended {
         failure: failure(status, &words),
-        notices: words
-            .lines()
-            .filter_map(|line| line.strip_prefix("podtrace: "))
-            .map(sanitize)
-            .collect(),
+        notices: words.lines().filter_map(message).map(sanitize).collect(),
     })
 }
 
@@ -143,15 +145,15 @@ fn failure(status: ExitStatus, words: &str) -> Option<String> {
     if status.code().is_some_and(|code| ANSWERED.contains(&code)) {
         return None;
     }
-    let last = words.rfind("podtrace: ").map_or(words, |at| &words[at..]);
-    let last = last.strip_prefix("podtrace: ").unwrap_or(last).trim();
-    if last.is_empty() {
+    let lines: Vec<_> = words.trim().lines().map(sanitize).collect();
+    if lines.is_empty() {
         return Some(format!(
             "podtrace has answered a part, and ended with {status}"
         ));
     }
-    let lines: Vec<_> = last.lines().map(sanitize).collect();
-    Some(lines.join("\n"))
+    let mut last = LastWords::default();
+    lines.iter().for_each(|line| last.take(line));
+    Some(last.in_words().unwrap_or_else(|| lines.join("\n")))
 }
 
 #[cfg(test)]

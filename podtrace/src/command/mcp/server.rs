@@ -24,7 +24,12 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{params::Given, play::Request, source::Source, tool::Tool};
+use super::{
+    params::Given,
+    play::Request,
+    source::{Recorded, Source},
+    tool::Tool,
+};
 use crate::{
     command::failure::in_words,
     signals::{Signals, Stop},
@@ -156,19 +161,15 @@ fn answer(
     stop: Stop,
     timeout: Duration,
 ) -> anyhow::Result<String> {
-    let sends = matches!(&*source, Source::Live(_)) && given.probes();
-    let recorded = match sends {
-        true => None,
-        false => Some(source.recorded(&given, &stop)?),
-    };
-    let (files, said) = match &recorded {
-        Some(recorded) => (Arc::clone(&recorded.files), recorded.notices.clone()),
-        None => (Arc::default(), Vec::new()),
+    // A probe has its own recording.
+    let recorded = match given.probes() {
+        true => Recorded::default(),
+        false => source.recorded(&given, &stop)?,
     };
     tool.answer(&Request {
         source,
-        files,
-        said,
+        files: Arc::clone(&recorded.files),
+        said: recorded.notices.clone(),
         given,
         stop,
         timeout,

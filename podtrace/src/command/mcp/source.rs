@@ -43,6 +43,7 @@ pub(super) struct Live {
 }
 
 /// The recordings of one answer, which last as long as this.
+#[derive(Default)]
 pub(super) struct Recorded {
     pub(super) files: Arc<[PathBuf]>,
     /// What was said while they were made.
@@ -84,8 +85,7 @@ impl Source {
         };
         Ok(Recorded {
             files,
-            notices: Vec::new(),
-            _kept: None,
+            ..Recorded::default()
         })
     }
 }
@@ -98,17 +98,13 @@ impl Live {
             is_elsewhere: false,
             allows_probe: args.allow_probe,
         };
-        let mut line: Vec<OsString> = vec!["podtrace".into()];
-        line.extend(live.arguments(1, "recording".into()));
-        let Command::Record(record) = parse(&line)? else {
+        let recording = live.arguments(1, "recording".into());
+        let Command::Record(record) = parse(&in_full(recording))? else {
             bail!("not a recording");
         };
         if live.allows_probe {
-            let mut line: Vec<OsString> = vec!["podtrace".into(), "diagnose".into()];
-            line.push("--probe".into());
-            line.extend(live.options.iter().cloned());
-            line.extend(["one".into(), "other".into()]);
-            parse(&line)?;
+            let ends = ["one", "other"].map(str::to_owned);
+            parse(&in_full(live.probing(1, ends)))?;
         }
         live.is_elsewhere = record.cluster.elsewhere().is_some();
         // Agents have bounds of their own.
@@ -130,6 +126,18 @@ impl Live {
         line
     }
 
+    /// The command line of a diagnosis that sends packets.
+    fn probing(&self, seconds: u64, ends: impl IntoIterator<Item = String>) -> Vec<OsString> {
+        let mut line: Vec<OsString> = vec!["diagnose".into(), "--probe".into()];
+        line.extend([
+            "--output=json".into(),
+            format!("--duration={seconds}s").into(),
+        ]);
+        line.extend(self.options.iter().cloned());
+        line.extend(ends.into_iter().map(OsString::from));
+        line
+    }
+
     /// Records for so many seconds.
     fn record(&self, seconds: u64, stop: &Stop) -> anyhow::Result<Recorded> {
         if self.is_elsewhere {
@@ -147,8 +155,8 @@ impl Live {
         let path = format!("/proc/{}/fd/{}", process::id(), file.as_raw_fd());
         Ok(Recorded {
             files: Arc::new([path.into()]),
-            notices: Vec::new(),
             _kept: Some(Kept::File(file)),
+            ..Recorded::default()
         })
     }
 
@@ -181,13 +189,7 @@ impl Live {
     /// # Errors
     /// In its words.
     pub(super) fn probe(&self, given: &Given, stop: &Stop) -> anyhow::Result<Vec<u8>> {
-        let mut line: Vec<OsString> = vec!["diagnose".into(), "--probe".into()];
-        line.extend([
-            "--output=json".into(),
-            format!("--duration={}s", given.seconds()).into(),
-        ]);
-        line.extend(self.options.iter().cloned());
-        line.extend(given.ends().into_iter().map(OsString::from));
+        let line = self.probing(given.seconds(), given.ends());
         let mut all = Vec::new();
         let ended = child::run(&line, stop, |bytes| {
             all.extend_from_slice(bytes);
@@ -199,4 +201,10 @@ impl Live {
         ended?.answered()?;
         Ok(all)
     }
+}
+
+/// A command line with the name of the program.
+fn in_full(mut line: Vec<OsString>) -> Vec<OsString> {
+    line.insert(0, "podtrace".into());
+    line
 }
