@@ -62,7 +62,9 @@ fn nodes_sample_to_a_common_budget_and_nothing_left_out_is_lost() {
             "events_lost",
             "incomplete",
         ];
-        assert!(may_be.contains(&outcome), "{path}");
+        // A question that is flooded to a node that it does not ask.
+        let asks_others = path["protocol"] == "arp" && outcome == "no_receiver_expected";
+        assert!(may_be.contains(&outcome) || asks_others, "{path}");
     }
     let summed_up = |value: &&Value| {
         let words = ["sampled to stay below 1500", "worker2 down to 1 in "];
